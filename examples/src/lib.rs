@@ -1,0 +1,1 @@
+//! Examples of the container crates: see the `examples` table of Cargo.toml.
