@@ -1,1 +1,5 @@
-//! container-core
+//! Linux containers as values.
+
+pub mod error;
+
+pub use error::{Error, ErrorKind, Result};
