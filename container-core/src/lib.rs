@@ -1,5 +1,10 @@
 //! Linux containers as values.
 
+pub mod capability;
 pub mod error;
+pub mod idmap;
+pub mod namespace;
+pub mod rlimit;
+pub mod user;
 
 pub use error::{Error, ErrorKind, Result};
