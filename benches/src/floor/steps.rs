@@ -1,0 +1,141 @@
+//! The work that every row `floor/…` and `ours/…` does, as one straight line of system calls.
+//!
+//! In the parent:
+//!
+//! 1. `clone3` with `CLONE_PIDFD` and the namespaces pid, mnt, uts, ipc, cgroup; `full` and `user`
+//!    add net; `user` adds user;
+//! 2. `user`: write `uid_map` and `gid_map` (root maps 65,536 ids from 100,000; an ordinary user
+//!    maps itself to 0, after `setgroups` `deny`), then one byte over a socket pair;
+//! 3. `waitid` on the pidfd, close it.
+//!
+//! In the child:
+//!
+//! 1. `user`: read the byte, `setresgid`, `setresuid` to 0;
+//! 2. `mount_setattr`: every mount private;
+//! 3. the root: `open_tree` (clone) of the rootfs directory, `move_mount` onto itself, `fchdir`;
+//! 4. `/proc`: `fsopen`, `fsconfig` create, `fsmount` (nosuid, nodev, noexec), `move_mount`;
+//! 5. `/dev`: the same for a tmpfs of mode 0755 (nosuid, noexec), then `null`, `zero`, `full`,
+//!    `random`, `urandom`, `tty`: by `mknodat`, or for `user` (where mknod is refused) by an empty
+//!    file, `open_tree` of the host's node and `move_mount`; umask 0 around it;
+//! 6. `sethostname`;
+//! 7. with net: loopback up (`socket`, `ioctl`, `close`);
+//! 8. `pivot_root(".", ".")`, `umount2(".", MNT_DETACH)`, `chdir("/")`;
+//! 9. an empty signal mask, `close_range` from 3 on;
+//! 10. `execve` of `/bin/true` in the rootfs, standard streams inherited, PID 1.
+//!
+//! Through the minimal init the child's work is the same, after `execveat` of the sealed memfd
+//! (with `user`: four capabilities made ambient, because this exec comes before the ids are
+//! mapped). Not in it, for any row: cgroups, seccomp, rlimits, capability drops, masked paths.
+
+use core::ffi::{CStr, c_char, c_int};
+
+use super::sys::{self, Errno};
+
+/// What one container needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) rootfs: &'a CStr,
+    pub(crate) hostname: &'a CStr,
+    pub(crate) program: &'a CStr,
+    /// NULL-terminated.
+    pub(crate) argv: *const *const c_char,
+    /// A network namespace was made: bring its loopback up.
+    pub(crate) net: bool,
+    /// A user namespace was made: the end of the socket pair that says when the ids are mapped.
+    pub(crate) mapped: Option<c_int>,
+}
+
+const NOSUID: usize = 2;
+const NODEV: usize = 4;
+const NOEXEC: usize = 8;
+
+/// Name in the new `/dev`, path on the host, device number.
+const NODES: [(&CStr, &CStr, usize); 6] = [
+    (c"null", c"/dev/null", 0x103),
+    (c"zero", c"/dev/zero", 0x105),
+    (c"full", c"/dev/full", 0x107),
+    (c"random", c"/dev/random", 0x108),
+    (c"urandom", c"/dev/urandom", 0x109),
+    (c"tty", c"/dev/tty", 0x500),
+];
+
+/// Does the child's work; does not come back.
+///
+/// # Safety
+///
+/// The process must be a child made for it (it loses its descriptors and its root), and
+/// `setup.argv` a NULL-terminated array of strings.
+pub(crate) unsafe fn run(setup: &Setup<'_>) -> ! {
+    // SAFETY: the caller's promise.
+    let Err((step, Errno(errno))) = (unsafe { try_run(setup) }) else {
+        sys::exit(125)
+    };
+    let digits = [
+        (errno / 100) as u8,
+        (errno / 10 % 10) as u8,
+        (errno % 10) as u8,
+    ];
+    let _ = sys::write(2, step);
+    let _ = sys::write(2, b": errno ");
+    let _ = sys::write(2, &digits.map(|digit| b'0' + digit));
+    let _ = sys::write(2, b"\n");
+    sys::exit(125)
+}
+
+type Failed = (&'static [u8], Errno);
+
+/// # Safety
+///
+/// As [`run`].
+unsafe fn try_run(setup: &Setup<'_>) -> Result<(), Failed> {
+    let user = setup.mapped.is_some();
+    if let Some(socket) = setup.mapped {
+        if !sys::read_byte(socket).map_err(|e| (&b"read"[..], e))? {
+            sys::exit(125);
+        }
+        sys::become_root().map_err(|e| (&b"setresuid"[..], e))?;
+    }
+    sys::make_private().map_err(|e| (&b"mount_setattr"[..], e))?;
+
+    let root = sys::clone_tree(setup.rootfs).map_err(|e| (&b"open_tree rootfs"[..], e))?;
+    sys::attach(root, sys::CWD, setup.rootfs).map_err(|e| (&b"move_mount rootfs"[..], e))?;
+    sys::fchdir(root).map_err(|e| (&b"fchdir"[..], e))?;
+
+    let proc = sys::new_mount(c"proc", None, NOSUID | NODEV | NOEXEC)
+        .map_err(|e| (&b"fsmount proc"[..], e))?;
+    sys::attach(proc, root, c"proc").map_err(|e| (&b"move_mount proc"[..], e))?;
+
+    let dev = sys::new_mount(c"tmpfs", Some((c"mode", c"0755")), NOSUID | NOEXEC)
+        .map_err(|e| (&b"fsmount tmpfs"[..], e))?;
+    sys::attach(dev, root, c"dev").map_err(|e| (&b"move_mount dev"[..], e))?;
+    device_nodes(dev, user).map_err(|e| (&b"device node"[..], e))?;
+
+    sys::sethostname(setup.hostname).map_err(|e| (&b"sethostname"[..], e))?;
+    if setup.net {
+        sys::loopback_up().map_err(|e| (&b"loopback"[..], e))?;
+    }
+    sys::pivot_root(c".", c".").map_err(|e| (&b"pivot_root"[..], e))?;
+    sys::detach(c".").map_err(|e| (&b"umount2"[..], e))?;
+    sys::chdir(c"/").map_err(|e| (&b"chdir"[..], e))?;
+    sys::unblock_signals().map_err(|e| (&b"rt_sigprocmask"[..], e))?;
+    sys::close_from(3).map_err(|e| (&b"close_range"[..], e))?;
+    // SAFETY: `argv` is the caller's promise.
+    unsafe { sys::execve(setup.program, setup.argv) }.map_err(|e| (&b"execve"[..], e))
+}
+
+fn device_nodes(dev: c_int, user: bool) -> Result<(), Errno> {
+    const S_IFREG: usize = 0o100000;
+    const S_IFCHR: usize = 0o020000;
+    sys::umask(0)?;
+    for (name, host, number) in NODES {
+        if user {
+            sys::mknodat(dev, name, S_IFREG | 0o444, 0)?;
+            let node = sys::clone_tree(host)?;
+            sys::attach(node, dev, name)?;
+            sys::close(node)?;
+        } else {
+            sys::mknodat(dev, name, S_IFCHR | 0o666, number)?;
+        }
+    }
+    sys::umask(0o022)
+}
