@@ -1,1 +1,12 @@
 //! container-fs
+#![forbid(unsafe_code)]
+mod error;
+mod metadata;
+mod remove;
+pub mod safe_path;
+mod sys;
+pub mod whiteout;
+pub use error::{Error, ErrorKind, Result};
+pub use metadata::{FileType, Metadata};
+pub use remove::remove_tree;
+pub use safe_path::{Dir, DirEntry, Node, Root};
