@@ -26,12 +26,16 @@ skipped_in() {
     { grep -oE 'SKIP [^ ]+: needs' "$1" || true; } | awk '{sub(":$", "", $2); print $2}' | sort -u
 }
 
-# Mounts, links, cgroups and temporary directories of this machine, one per line.
+# What containers could leave on this machine, one object per line.
 world() {
     awk '{print "mount", $5}' /proc/self/mountinfo
     awk -F: 'NR > 2 {gsub(" ", "", $1); print "link", $1}' /proc/net/dev
-    find /sys/fs/cgroup -type d -printf 'cgroup %p\n' 2>/dev/null
-    find /tmp /dev/shm -maxdepth 1 -name 'testkit-*' -printf 'directory %p\n'
+    find /sys/fs/cgroup -type d -printf 'cgroup %p\n' 2>/dev/null || true
+    find /tmp /var/tmp /dev/shm /run -maxdepth 1 -printf 'file %p\n' |
+        grep -E '/(testkit|container|quickstart)[^/]*$' || true
+    nft list tables 2>/dev/null | sed 's/^/nft /' || true
+    find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/*' -printf 'namespace %l\n' 2>/dev/null || true
+    sysctl -e net.ipv4.ip_forward net.ipv4.conf.all.forwarding net.ipv6.conf.all.forwarding
 }
 
 # Runs a command as the test user, with an environment of its own.
