@@ -194,6 +194,11 @@ fn bar(out: &mut String, scale: &Scale, top: f64, row: &Line) {
     );
 }
 
+/// As [`time`], for the round values of the axis.
+fn short_time(micros: f64) -> String {
+    time(micros).replace(".00 ", " ").replace(".0 ", " ")
+}
+
 /// µs in the unit that fits, with three digits.
 fn time(micros: f64) -> String {
     let (value, unit) = match micros {
@@ -201,17 +206,11 @@ fn time(micros: f64) -> String {
         us if us < 1_000_000.0 => (us / 1_000.0, "ms"),
         us => (us / 1_000_000.0, "s"),
     };
-    let text = match value {
-        v if v >= 100.0 => format!("{v:.0}"),
-        v if v >= 10.0 => format!("{v:.1}"),
-        v => format!("{v:.2}"),
-    };
-    let text = if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        &text
-    };
-    format!("{text} {unit}")
+    match value {
+        v if v >= 100.0 => format!("{v:.0} {unit}"),
+        v if v >= 10.0 => format!("{v:.1} {unit}"),
+        v => format!("{v:.2} {unit}"),
+    }
 }
 
 fn text(out: &mut String, at: (f64, f64), anchor: &str, fill: &str, style: &str, text: &str) {
@@ -239,7 +238,11 @@ mod tests {
     #[test]
     fn times_have_a_unit() {
         assert_eq!(time(120.4), "120 µs");
-        assert_eq!(time(20.0), "20 µs");
+        assert_eq!(time(20.0), "20.0 µs");
+        assert_eq!(
+            (short_time(20.0), short_time(2000.0)),
+            ("20 µs".into(), "2 ms".into())
+        );
         assert_eq!(time(9_876.0), "9.88 ms");
         assert_eq!(time(73_336.0), "73.3 ms");
     }

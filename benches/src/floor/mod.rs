@@ -1,12 +1,43 @@
 //! The floors: the same system calls as a container of ours, in straight-line unsafe code, once
-//! after a fork-like clone and once through a minimal init. The list stands in [`steps`].
+//! after a fork-like clone and once through a minimal init.
+//!
+//! # The work
+//!
+//! What every row `floor/…` and `ours/…` does.
+//!
+//! In the parent:
+//!
+//! 1. `clone3` with `CLONE_PIDFD` and the namespaces pid, mnt, uts, ipc, cgroup; `full` and `user`
+//!    add net; `user` adds user;
+//! 2. `user`: write `uid_map` and `gid_map` (root maps 65,536 ids from 100,000; an ordinary user
+//!    maps itself to 0, after `setgroups` `deny`), then one byte over a socket pair;
+//! 3. `waitid` on the pidfd, close it.
+//!
+//! In the child:
+//!
+//! 1. `user`: read the byte, `setresgid`, `setresuid` to 0;
+//! 2. `mount_setattr`: every mount private;
+//! 3. the root: `open_tree` (clone) of the rootfs directory, `move_mount` onto itself, `fchdir`;
+//! 4. `/proc`: `fsopen`, `fsconfig` create, `fsmount` (nosuid, nodev, noexec), `move_mount`;
+//! 5. `/dev`: the same for a tmpfs of mode 0755 (nosuid, noexec), then `null`, `zero`, `full`,
+//!    `random`, `urandom`, `tty`: by `mknodat`, or for `user` (where mknod is refused) by an empty
+//!    file, `open_tree` of the host's node and `move_mount`; umask 0 around it;
+//! 6. `sethostname`;
+//! 7. with net: loopback up (`socket`, `ioctl`, `close`);
+//! 8. `pivot_root(".", ".")`, `umount2(".", MNT_DETACH)`, `chdir("/")`;
+//! 9. an empty signal mask, `close_range` from 3 on;
+//! 10. `execve` of `/bin/true` in the rootfs, standard streams inherited, PID 1.
+//!
+//! Through the minimal init the child's work is the same, after `execveat` of the sealed memfd
+//! (with `user`: four capabilities made ambient, because this exec comes before the ids are
+//! mapped). Not in it, for any row: cgroups, seccomp, rlimits, capability drops, masked paths.
 
 // Straight-line raw system calls are what a floor is; each block says why it is sound.
 #![allow(unsafe_code)]
 
 mod fork;
 mod init;
-pub(crate) mod steps;
+mod steps;
 mod sys;
 
 use std::ffi::{CString, c_char, c_int};
@@ -111,10 +142,8 @@ impl Child {
     /// `pidfd` must be a new descriptor that nothing else owns.
     unsafe fn new(pid: c_int, pidfd: RawFd) -> Self {
         // SAFETY: the caller's promise.
-        Self {
-            pid,
-            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-        }
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        Self { pid, pidfd }
     }
 }
 

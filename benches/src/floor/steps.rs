@@ -1,31 +1,5 @@
-//! The work that every row `floor/…` and `ours/…` does, as one straight line of system calls.
-//!
-//! In the parent:
-//!
-//! 1. `clone3` with `CLONE_PIDFD` and the namespaces pid, mnt, uts, ipc, cgroup; `full` and `user`
-//!    add net; `user` adds user;
-//! 2. `user`: write `uid_map` and `gid_map` (root maps 65,536 ids from 100,000; an ordinary user
-//!    maps itself to 0, after `setgroups` `deny`), then one byte over a socket pair;
-//! 3. `waitid` on the pidfd, close it.
-//!
-//! In the child:
-//!
-//! 1. `user`: read the byte, `setresgid`, `setresuid` to 0;
-//! 2. `mount_setattr`: every mount private;
-//! 3. the root: `open_tree` (clone) of the rootfs directory, `move_mount` onto itself, `fchdir`;
-//! 4. `/proc`: `fsopen`, `fsconfig` create, `fsmount` (nosuid, nodev, noexec), `move_mount`;
-//! 5. `/dev`: the same for a tmpfs of mode 0755 (nosuid, noexec), then `null`, `zero`, `full`,
-//!    `random`, `urandom`, `tty`: by `mknodat`, or for `user` (where mknod is refused) by an empty
-//!    file, `open_tree` of the host's node and `move_mount`; umask 0 around it;
-//! 6. `sethostname`;
-//! 7. with net: loopback up (`socket`, `ioctl`, `close`);
-//! 8. `pivot_root(".", ".")`, `umount2(".", MNT_DETACH)`, `chdir("/")`;
-//! 9. an empty signal mask, `close_range` from 3 on;
-//! 10. `execve` of `/bin/true` in the rootfs, standard streams inherited, PID 1.
-//!
-//! Through the minimal init the child's work is the same, after `execveat` of the sealed memfd
-//! (with `user`: four capabilities made ambient, because this exec comes before the ids are
-//! mapped). Not in it, for any row: cgroups, seccomp, rlimits, capability drops, masked paths.
+//! The child's side of the list in `floor`: one straight line of system calls, the same file after
+//! a fork-like clone and in the minimal init.
 
 use core::ffi::{CStr, c_char, c_int};
 

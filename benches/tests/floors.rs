@@ -1,0 +1,181 @@
+//! The floors do what they say: each container is looked at from outside while it runs.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use container_benches::fixture::{self, Fixture};
+use container_benches::floor::{self, Floor, InitImage};
+use container_benches::{Namespaces, Result};
+
+/// Starts a container that waits, looks at it, kills it.
+fn inspect(namespaces: Namespaces, init: bool, look: impl FnOnce(&Path)) -> Result<()> {
+    let fixture = Fixture::new()?;
+    let floor = Floor::new(&fixture, namespaces, &[fixture::PROGRAM, "wait"])?;
+    let image = InitImage::new()?;
+    let path = if init {
+        floor::Path::Init(&image)
+    } else {
+        floor::Path::Fork
+    };
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        let container = scope.spawn(|| {
+            sender.send(fs::read_link("/proc/thread-self")?)?;
+            floor.run(path)
+        });
+        let thread = PathBuf::from("/proc").join(receiver.recv()?);
+        let child = payload_of(&thread.join("children"));
+        look(&child);
+        let id = child.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(
+            Command::new("kill")
+                .args(["-KILL", &id])
+                .status()?
+                .success()
+        );
+        let (time, code) = container.join().unwrap()?;
+        assert!(time > Duration::ZERO);
+        assert_eq!(code, 128 + 9);
+        assert!(!child.exists(), "reaped");
+        Ok(())
+    })
+}
+
+/// Ends the container, also where a check fails.
+struct Killer<'a>(&'a Path);
+
+impl Drop for Killer<'_> {
+    fn drop(&mut self) {
+        let id = self.0.file_name().unwrap();
+        assert!(
+            Command::new("kill")
+                .arg("-KILL")
+                .arg(id)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+/// The thread's child, once it runs the payload.
+fn payload_of(children: &Path) -> PathBuf {
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end {
+        let child = fs::read_to_string(children).unwrap_or_default();
+        let child = PathBuf::from("/proc").join(child.trim());
+        let command = fs::read(child.join("cmdline")).unwrap_or_default();
+        if command == b"/bin/true\0wait\0" {
+            return child;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    panic!("the payload didn't start");
+}
+
+fn check(namespaces: Namespaces, init: bool) -> Result<()> {
+    inspect(namespaces, init, |child| {
+        let read = |name: &str| fs::read_to_string(child.join(name)).unwrap();
+        for kind in ["pid", "mnt", "uts", "ipc", "cgroup", "net", "user"] {
+            let own = match kind {
+                "net" => namespaces != Namespaces::NoNet,
+                "user" => namespaces == Namespaces::User,
+                _ => true,
+            };
+            let link = |process: &Path| fs::read_link(process.join("ns").join(kind)).unwrap();
+            let same = link(child) == link(Path::new("/proc/self"));
+            assert_eq!(same, !own, "{kind}");
+        }
+        let status = read("status");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default()
+                .split_whitespace()
+                .last()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        assert_eq!(field("NSpid:"), "1");
+        assert_eq!(field("SigBlk:"), "0000000000000000");
+
+        let user = namespaces == Namespaces::User;
+        let mountinfo = read("mountinfo");
+        let points: Vec<_> = mountinfo
+            .lines()
+            .filter_map(|l| l.split(' ').nth(4))
+            .collect();
+        assert_eq!(points[..3], ["/", "/proc", "/dev"]);
+        assert_eq!(points.len(), if user { 9 } else { 3 });
+        for (name, number) in [("null", 0x103), ("full", 0x107), ("tty", 0x500)] {
+            let node = fs::metadata(child.join("root/dev").join(name)).unwrap();
+            assert!(node.file_type().is_char_device());
+            assert_eq!(
+                (node.rdev(), node.mode() & 0o777),
+                (number, 0o666),
+                "{name}"
+            );
+        }
+        let fds: Vec<_> = fs::read_dir(child.join("fd"))
+            .unwrap()
+            .map(|fd| fd.unwrap())
+            .collect();
+        assert_eq!(fds.len(), 3, "only the standard streams");
+        if namespaces != Namespaces::NoNet {
+            let addresses = read("net/fib_trie");
+            assert!(addresses.contains("127.0.0.1"), "loopback is up");
+        }
+        if user {
+            let root = if testkit::is_root() { "100000" } else { "" };
+            let map = read("uid_map");
+            let words: Vec<_> = map.split_whitespace().collect();
+            assert_eq!(words[0], "0");
+            assert!(root.is_empty() || words[1] == root);
+            assert_eq!(field("CapEff:"), field("CapBnd:"));
+        }
+    })
+}
+
+#[test]
+fn full() -> Result<()> {
+    if testkit::require_root() {
+        check(Namespaces::Full, false)?;
+        check(Namespaces::Full, true)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn without_net() -> Result<()> {
+    if testkit::require_root() {
+        check(Namespaces::NoNet, false)?;
+        check(Namespaces::NoNet, true)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn with_user() -> Result<()> {
+    if testkit::is_root() || testkit::require_unprivileged_userns() {
+        check(Namespaces::User, false)?;
+        check(Namespaces::User, true)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_program_is_an_error_code() -> Result<()> {
+    if testkit::is_root() || testkit::require_unprivileged_userns() {
+        let fixture = Fixture::new()?;
+        let floor = Floor::new(&fixture, Namespaces::User, &["/bin/absent"])?;
+        assert_eq!(floor.run(floor::Path::Fork)?.1, 125);
+        assert_eq!(floor.run(floor::Path::Init(&InitImage::new()?))?.1, 125);
+    }
+    Ok(())
+}
