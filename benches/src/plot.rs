@@ -137,7 +137,7 @@ fn axis(out: &mut String, scale: &Scale, bottom: f64) {
                 "middle",
                 "#57606a",
                 "",
-                &time(tick),
+                &short_time(tick),
             );
         }
     }

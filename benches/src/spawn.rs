@@ -24,6 +24,7 @@ const WARM_UP: usize = 20;
 ///
 /// The fixture can't be made, or nothing could be measured.
 pub fn run(options: &Options) -> Result<Report> {
+    let machine = machine();
     let fixture = Fixture::new()?;
     let mut plan = Plan {
         rows: vec![],
@@ -186,10 +187,16 @@ fn is_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self")?.uid() == 0)
 }
 
+/// The kernel, the processors, and how busy they are with something else.
 fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("Linux {}, {cpus} CPUs", kernel.trim())
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    format!(
+        "Linux {}, {cpus} CPUs, load {load} at the start",
+        kernel.trim()
+    )
 }
 
 /// Sentences about rows that are compared with each other and not with a floor.
