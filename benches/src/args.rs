@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::Result;
 
-/// `--runs N --json FILE --plot FILE.svg --host-memory SIZE`.
+/// `--runs N --json FILE --plot FILE.svg --host-memory SIZE --only TEXT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Rounds; rows with a stride take part in fewer. Default 500.
@@ -15,6 +15,8 @@ pub struct Options {
     pub plot: Option<PathBuf>,
     /// Bytes of touched memory in a second host program. Off by default.
     pub host_memory: Option<usize>,
+    /// Measure only the rows whose name contains this, and the floors. All by default.
+    pub only: String,
 }
 
 impl Options {
@@ -29,6 +31,7 @@ impl Options {
             json: None,
             plot: None,
             host_memory: None,
+            only: String::new(),
         };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
@@ -41,6 +44,7 @@ impl Options {
                 "--json" => options.json = Some(value()?.into()),
                 "--plot" => options.plot = Some(value()?.into()),
                 "--host-memory" => options.host_memory = Some(parse_size(&value()?)?),
+                "--only" => options.only = value()?,
                 _ => return Err(format!("unknown option {word}").into()),
             }
         }

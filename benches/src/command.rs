@@ -44,7 +44,8 @@ pub const SUBCOMMANDS: &[Subcommand] = &[Subcommand {
 #[must_use]
 pub fn help() -> String {
     let mut text = String::from(
-        "versus SUBCOMMAND [--runs N] [--json FILE] [--plot FILE.svg] [--host-memory 4GiB]\n",
+        "versus SUBCOMMAND [--runs N] [--json FILE] [--plot FILE.svg] [--host-memory 4GiB] \
+         [--only TEXT]\n",
     );
     for command in SUBCOMMANDS {
         text.push_str(&format!("  {:8} {}\n", command.name, command.help));

@@ -35,8 +35,13 @@ pub fn run(options: &Options) -> Result<Report> {
     if let Some(size) = options.host_memory {
         plan.host_memory(&fixture, size);
     }
-    for peer in peers::peers(&fixture) {
-        plan.peer(&fixture, &peer, is_root()?);
+    let wanted = |name: &str| name.starts_with("floor/") || name.contains(&options.only);
+    plan.rows.retain(|row| wanted(&row.name));
+    for peer in peers::peers(&fixture)
+        .iter()
+        .filter(|peer| wanted(peer.name))
+    {
+        plan.peer(&fixture, peer, is_root()?);
     }
     let (samples, failed) = measure::alternate(&mut plan.rows, options.runs, WARM_UP);
     plan.unavailable.extend(failed);
@@ -49,7 +54,7 @@ pub fn run(options: &Options) -> Result<Report> {
     Ok(Report {
         title: "Spawn: from the call to the reaped exit".into(),
         notes: vec![
-            machine(),
+            machine,
             format!("{} rounds, rows alternating", options.runs),
         ],
         findings: findings(&table),
