@@ -32,14 +32,9 @@ fn inspect(namespaces: Namespaces, init: bool, look: impl FnOnce(&Path)) -> Resu
         });
         let thread = PathBuf::from("/proc").join(receiver.recv()?);
         let child = payload_of(&thread.join("children"));
+        let killer = Killer(&child);
         look(&child);
-        let id = child.file_name().unwrap().to_str().unwrap().to_owned();
-        assert!(
-            Command::new("kill")
-                .args(["-KILL", &id])
-                .status()?
-                .success()
-        );
+        drop(killer);
         let (time, code) = container.join().unwrap()?;
         assert!(time > Duration::ZERO);
         assert_eq!(code, 128 + 9);
