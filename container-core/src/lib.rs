@@ -1,6 +1,7 @@
 //! Linux containers as values.
 
 pub mod capability;
+pub mod cgroup;
 pub mod error;
 pub mod idmap;
 pub mod namespace;
