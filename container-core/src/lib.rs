@@ -6,6 +6,7 @@ pub mod error;
 pub mod idmap;
 pub mod namespace;
 pub mod rlimit;
+pub mod seccomp;
 pub mod user;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,187 @@
+use std::fmt;
+
+use crate::error::Result;
+
+use super::action::Action;
+use super::compile;
+use super::condition::Condition;
+use super::program::Program;
+
+/// A system call by its name or by the number on this architecture.
+///
+/// A name is looked up when the filter is compiled.
+///
+/// ```
+/// use container_core::seccomp::Syscall;
+///
+/// assert_eq!(Syscall::from("openat"), Syscall::Name("openat".into()));
+/// assert_eq!(Syscall::from(4242), Syscall::Number(4242));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Syscall {
+    /// By name, such as `openat`.
+    Name(String),
+    /// By number.
+    Number(u32),
+}
+
+impl From<&str> for Syscall {
+    fn from(name: &str) -> Self {
+        Self::Name(name.to_owned())
+    }
+}
+
+impl From<String> for Syscall {
+    fn from(name: String) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<u32> for Syscall {
+    fn from(number: u32) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl fmt::Display for Syscall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// An action for some system calls, if all conditions hold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct Rule {
+    pub(super) syscalls: Vec<Syscall>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) action: Action,
+}
+
+impl Rule {
+    /// A rule for these calls, without a condition.
+    pub fn new<S: Into<Syscall>>(syscalls: impl IntoIterator<Item = S>, action: Action) -> Self {
+        let syscalls = syscalls.into_iter().map(Into::into).collect();
+        Self {
+            syscalls,
+            conditions: Vec::new(),
+            action,
+        }
+    }
+
+    /// One more condition that has to hold.
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.conditions.push(condition);
+        self
+    }
+}
+
+/// A seccomp filter: rules and a default.
+///
+/// For a system call the **first** rule that names it and whose conditions all
+/// hold decides; without one the default action does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct Filter {
+    pub(super) default: Action,
+    pub(super) rules: Vec<Rule>,
+    pub(super) skip_unknown: bool,
+    pub(super) flags: u32,
+}
+
+impl Filter {
+    const TSYNC: u32 = 1;
+    const LOG: u32 = 2;
+    const SPEC_ALLOW: u32 = 4;
+
+    /// A filter without rules: `default` happens to every call.
+    pub const fn new(default: Action) -> Self {
+        Self {
+            default,
+            rules: Vec::new(),
+            skip_unknown: false,
+            flags: 0,
+        }
+    }
+
+    /// Adds a rule behind the others.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Allows these calls.
+    pub fn allow<S: Into<Syscall>>(self, syscalls: impl IntoIterator<Item = S>) -> Self {
+        self.rule(Rule::new(syscalls, Action::Allow))
+    }
+
+    /// Refuses these calls with an errno, at most 4095.
+    pub fn deny<S: Into<Syscall>>(self, syscalls: impl IntoIterator<Item = S>, errno: u16) -> Self {
+        self.rule(Rule::new(syscalls, Action::Errno(errno)))
+    }
+
+    /// Passes over names that aren't known on this architecture, in place of an
+    /// error. It serves profiles written for several architectures; where the
+    /// default is to allow, a misspelt name then denies nothing.
+    pub const fn skip_unknown(mut self, skip: bool) -> Self {
+        self.skip_unknown = skip;
+        self
+    }
+
+    /// Writes all actions but "allow" to the audit log
+    /// (`SECCOMP_FILTER_FLAG_LOG`, Linux 4.14).
+    pub const fn log(self, on: bool) -> Self {
+        self.flag(Self::LOG, on)
+    }
+
+    /// Installs the filter in all threads of the process
+    /// (`SECCOMP_FILTER_FLAG_TSYNC`). A new process has only one.
+    pub const fn tsync(self, on: bool) -> Self {
+        self.flag(Self::TSYNC, on)
+    }
+
+    /// Leaves out the mitigation of speculative store bypass, which filters
+    /// brought before Linux 5.16 (`SECCOMP_FILTER_FLAG_SPEC_ALLOW`, Linux 4.17).
+    pub const fn spec_allow(self, on: bool) -> Self {
+        self.flag(Self::SPEC_ALLOW, on)
+    }
+
+    const fn flag(mut self, flag: u32, on: bool) -> Self {
+        self.flags = if on {
+            self.flags | flag
+        } else {
+            self.flags & !flag
+        };
+        self
+    }
+
+    /// The action for calls without a rule.
+    #[must_use]
+    pub const fn default_action(&self) -> Action {
+        self.default
+    }
+
+    /// The rules in their order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Compiles the filter for this architecture.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming an unknown
+    /// system call, an argument above 5, an errno above 4095 or a number of
+    /// another calling convention;
+    /// [`LimitReached`](crate::ErrorKind::LimitReached) beyond
+    /// [`Program::MAX_INSTRUCTIONS`];
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on an architecture
+    /// whose number isn't known here.
+    pub fn compile(&self) -> Result<Program> {
+        compile::compile(self)
+    }
+}

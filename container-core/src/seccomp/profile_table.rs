@@ -1,0 +1,152 @@
+//! The lists behind [`Filter::container_default`](super::Filter::container_default).
+
+use crate::capability::Capability;
+
+/// Calls that one of the capabilities opens, and that answer `EPERM` without.
+pub(super) const GATED: &[(&[Capability], &[&str])] = &[
+    (&[Capability::DacReadSearch], &["open_by_handle_at"]),
+    (
+        &[Capability::SysModule],
+        &["delete_module", "finit_module", "init_module"],
+    ),
+    (&[Capability::SysRawio], &["ioperm", "iopl"]),
+    (&[Capability::SysChroot], &["chroot"]),
+    (&[Capability::SysPtrace], &["kcmp", "pidfd_getfd"]),
+    (&[Capability::SysPacct], &["acct"]),
+    (&[Capability::SysBoot], &["reboot"]),
+    (
+        &[Capability::SysNice],
+        &[
+            "get_mempolicy",
+            "mbind",
+            "migrate_pages",
+            "move_pages",
+            "set_mempolicy",
+            "set_mempolicy_home_node",
+        ],
+    ),
+    (
+        &[Capability::SysTime],
+        &["clock_settime", "clock_settime64", "settimeofday", "stime"],
+    ),
+    (&[Capability::SysTtyConfig], &["vhangup"]),
+    (&[Capability::Syslog, Capability::SysAdmin], &["syslog"]),
+    (&[Capability::Bpf, Capability::SysAdmin], &["bpf"]),
+    (
+        &[Capability::Perfmon, Capability::SysAdmin],
+        &["perf_event_open"],
+    ),
+    (
+        &[Capability::SysAdmin],
+        &[
+            "fanotify_init",
+            "fanotify_mark",
+            "fsconfig",
+            "fsmount",
+            "fsopen",
+            "fspick",
+            "lookup_dcookie",
+            "mount",
+            "mount_setattr",
+            "move_mount",
+            "open_tree",
+            "open_tree_attr",
+            "pivot_root",
+            "quotactl",
+            "quotactl_fd",
+            "setdomainname",
+            "sethostname",
+            "setns",
+            "umount",
+            "umount2",
+        ],
+    ),
+];
+
+/// Calls that answer `EPERM` whatever the capabilities.
+pub(super) const REFUSED: &[&str] = &[
+    "add_key",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "modify_ldt",
+    "request_key",
+    "swapoff",
+    "swapon",
+    "sysfs",
+    "userfaultfd",
+    "ustat",
+];
+
+/// Calls that ordinary programs make, allowed whatever their arguments.
+#[rustfmt::skip]
+pub(super) const ALLOWED: &[&str] = &[
+    "accept", "accept4", "access", "adjtimex", "alarm", "arch_prctl", "bind", "brk", "cachestat",
+    "capget", "capset", "chdir", "chmod", "chown", "clock_adjtime", "clock_getres", "clock_gettime",
+    "clock_nanosleep", "close", "close_range", "connect", "copy_file_range", "creat", "dup", "dup2",
+    "dup3", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2",
+    "epoll_wait", "eventfd", "eventfd2", "execve", "execveat", "exit", "exit_group", "faccessat",
+    "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchmodat2", "fchown",
+    "fchownat", "fcntl", "fdatasync", "fgetxattr", "file_getattr", "file_setattr", "flistxattr",
+    "flock", "fork", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "fsync", "ftruncate", "futex",
+    "futex_requeue", "futex_wait", "futex_waitv", "futex_wake", "futimesat", "get_robust_list",
+    "get_thread_area", "getcpu", "getcwd", "getdents", "getdents64", "getegid", "geteuid", "getgid",
+    "getgroups", "getitimer", "getpeername", "getpgid", "getpgrp", "getpid", "getppid",
+    "getpriority", "getrandom", "getresgid", "getresuid", "getrlimit", "getrusage", "getsid",
+    "getsockname", "getsockopt", "gettid", "gettimeofday", "getuid", "getxattr", "getxattrat",
+    "inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch", "io_cancel",
+    "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit", "ioprio_get",
+    "ioprio_set", "kill", "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self",
+    "lchown", "lgetxattr", "link", "linkat", "listen", "listmount", "listxattr", "listxattrat",
+    "llistxattr", "lremovexattr", "lseek", "lsetxattr", "lsm_get_self_attr", "lsm_list_modules",
+    "lsm_set_self_attr", "lstat", "madvise", "map_shadow_stack", "membarrier", "memfd_create",
+    "memfd_secret", "mincore", "mkdir", "mkdirat", "mknod", "mknodat", "mlock", "mlock2",
+    "mlockall", "mmap", "mprotect", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive",
+    "mq_timedsend", "mq_unlink", "mremap", "mseal", "msgctl", "msgget", "msgrcv", "msgsnd", "msync",
+    "munlock", "munlockall", "munmap", "name_to_handle_at", "nanosleep", "newfstatat", "open",
+    "openat", "openat2", "pause", "pidfd_open", "pidfd_send_signal", "pipe", "pipe2", "pkey_alloc",
+    "pkey_free", "pkey_mprotect", "poll", "ppoll", "prctl", "pread64", "preadv", "preadv2",
+    "prlimit64", "process_madvise", "process_mrelease", "process_vm_readv", "process_vm_writev",
+    "pselect6", "ptrace", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink",
+    "readlinkat", "readv", "recvfrom", "recvmmsg", "recvmsg", "remap_file_pages", "removexattr",
+    "removexattrat", "rename", "renameat", "renameat2", "restart_syscall", "rmdir", "rseq",
+    "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn",
+    "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo", "sched_get_priority_max",
+    "sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam",
+    "sched_getscheduler", "sched_rr_get_interval", "sched_setaffinity", "sched_setattr",
+    "sched_setparam", "sched_setscheduler", "sched_yield", "seccomp", "select", "semctl", "semget",
+    "semop", "semtimedop", "sendfile", "sendmmsg", "sendmsg", "sendto", "set_robust_list",
+    "set_thread_area", "set_tid_address", "setfsgid", "setfsuid", "setgid", "setgroups",
+    "setitimer", "setpgid", "setpriority", "setregid", "setresgid", "setresuid", "setreuid",
+    "setrlimit", "setsid", "setsockopt", "setuid", "setxattr", "setxattrat", "shmat", "shmctl",
+    "shmdt", "shmget", "shutdown", "sigaltstack", "signalfd", "signalfd4", "socketpair", "splice",
+    "stat", "statfs", "statmount", "statx", "symlink", "symlinkat", "sync", "sync_file_range",
+    "syncfs", "sysinfo", "tee", "tgkill", "time", "timer_create", "timer_delete",
+    "timer_getoverrun", "timer_gettime", "timer_settime", "timerfd_create", "timerfd_gettime",
+    "timerfd_settime", "times", "tkill", "truncate", "umask", "uname", "unlink", "unlinkat",
+    "uprobe", "uretprobe", "utime", "utimensat", "utimes", "vfork", "vmsplice", "wait4", "waitid",
+    "write", "writev",
+];
+
+/// Their relatives that this build's architecture may lack: 32-bit ids, sizes
+/// and times, and calls of one architecture only.
+#[rustfmt::skip]
+pub(super) const ALLOWED_ELSEWHERE: &[&str] = &[
+    "_llseek", "_newselect", "arm_fadvise64_64", "arm_sync_file_range", "cacheflush", "chown32",
+    "clock_adjtime64", "clock_getres_time64", "clock_gettime64", "clock_nanosleep_time64",
+    "fadvise64_64", "fchown32", "fcntl64", "fstat64", "fstatat", "fstatat64", "fstatfs64",
+    "ftruncate64", "futex_time64", "getegid32", "geteuid32", "getgid32", "getgroups32",
+    "getresgid32", "getresuid32", "getuid32", "io_pgetevents_time64", "ipc", "lchown32", "lstat64",
+    "mmap2", "mq_timedreceive_time64", "mq_timedsend_time64", "nice", "ppoll_time64",
+    "pselect6_time64", "recv", "recvmmsg_time64", "riscv_flush_icache", "riscv_hwprobe",
+    "rt_sigtimedwait_time64", "s390_guarded_storage", "s390_pci_mmio_read", "s390_pci_mmio_write",
+    "s390_runtime_instr", "s390_sthyi", "sched_rr_get_interval_time64", "semtimedop_time64", "send",
+    "sendfile64", "set_tls", "setfsgid32", "setfsuid32", "setgid32", "setgroups32", "setregid32",
+    "setresgid32", "setresuid32", "setreuid32", "setuid32", "sigaction", "signal", "sigpending",
+    "sigprocmask", "sigreturn", "sigsuspend", "stat64", "statfs64", "swapcontext", "switch_endian",
+    "sync_file_range2", "timer_gettime64", "timer_settime64", "timerfd", "timerfd_gettime64",
+    "timerfd_settime64", "truncate64", "ugetrlimit", "utimensat_time64", "waitpid",
+];
