@@ -29,6 +29,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let mut plan = Plan {
         rows: vec![],
         unavailable: vec![],
+        notes: vec![],
         cgroup2: None,
     };
     plan.own_rows(&fixture, is_root()?);
@@ -57,7 +58,7 @@ pub fn run(options: &Options) -> Result<Report> {
             machine,
             format!("{} rounds, rows alternating", options.runs),
         ],
-        findings: findings(&table),
+        findings: findings(&table).into_iter().chain(plan.notes).collect(),
         table,
         unavailable: plan.unavailable,
     })
@@ -104,6 +105,8 @@ fn floor_rows(fixture: &Fixture, namespaces: Namespaces) -> Result<Vec<Row>> {
 struct Plan {
     rows: Vec<Row>,
     unavailable: Vec<Unavailable>,
+    /// What a reader of the table has to know about a row.
+    notes: Vec<String>,
     /// Started when the first runtime needs it.
     cgroup2: Option<Rc<RefCell<Worker>>>,
 }
@@ -168,9 +171,14 @@ impl Plan {
             return self.leave_out(peer.name, error);
         }
         match self.probe_in_cgroup2(fixture, peer) {
-            Ok(worker) => self
-                .rows
-                .push(worker::remote(&worker, &row, row.name.clone())),
+            Ok(worker) => {
+                self.rows
+                    .push(worker::remote(&worker, &row, row.name.clone()));
+                self.notes.push(format!(
+                    "{} runs in a mount namespace that shows only cgroup2; outside: {error}",
+                    peer.name
+                ));
+            }
             Err(second) => {
                 self.leave_out(peer.name, format!("{error}; shown only cgroup2: {second}"));
             }
