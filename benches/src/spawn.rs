@@ -141,7 +141,7 @@ impl Plan {
         const ROWS: [(&str, usize); 2] = [("floor/full-fork", 10), ("floor/full-init", 1)];
         let worker = match Worker::start(fixture, Kind::HostMemory(size)) {
             Ok(worker) => Rc::new(RefCell::new(worker)),
-            Err(error) => return self.leave_out("…-hostmem", error),
+            Err(error) => return self.leave_out("the rows …-hostmem", error),
         };
         for (name, stride) in ROWS {
             let remote = format!("{name}-hostmem");

@@ -166,6 +166,11 @@ fn answer(out: &mut impl Write, result: Result<u64>) -> io::Result<()> {
 
 /// Maps and writes to every small page, and keeps them until the process ends.
 fn touch_memory(size: usize) -> Result<()> {
+    let free = available_memory();
+    if free.is_some_and(|free| size > free / 10 * 9) {
+        let (size, free) = (size >> 20, free.unwrap_or(0) >> 20);
+        return Err(format!("{size} MiB asked for, {free} MiB available").into());
+    }
     let (read_write, flags) = (
         libc::PROT_READ | libc::PROT_WRITE,
         libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
@@ -182,6 +187,16 @@ fn touch_memory(size: usize) -> Result<()> {
         unsafe { memory.cast::<u8>().add(offset).write_volatile(1) };
     }
     Ok(())
+}
+
+/// `MemAvailable` in bytes.
+fn available_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 /// Leaves for a mount namespace of its own, where `/sys/fs/cgroup` is cgroup2.
