@@ -148,7 +148,7 @@ impl Stack {
             .map(|writable| writable.upper.as_path())
     }
 
-    fn xattrs(&self) -> XattrNamespace {
+    pub(crate) fn xattrs(&self) -> XattrNamespace {
         self.xattrs.unwrap_or_else(XattrNamespace::detect)
     }
 
