@@ -234,8 +234,12 @@ mod tests {
 
     #[test]
     fn message_has_step_object_cause_and_way_out() {
-        let error = Error::os("move_mount", "/etc/hosts", io::Error::from_raw_os_error(libc::EPERM))
-            .hint("run as root");
+        let error = Error::os(
+            "move_mount",
+            "/etc/hosts",
+            io::Error::from_raw_os_error(libc::EPERM),
+        )
+        .hint("run as root");
         assert_eq!(
             error.to_string(),
             "move_mount \"/etc/hosts\": Operation not permitted (os error 1); run as root"

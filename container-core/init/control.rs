@@ -1,0 +1,178 @@
+//! The control socket: the launch message in, records out.
+
+use crate::kernel::{self, Errno, sys};
+use crate::memory;
+use crate::raw::nr;
+use crate::wire::{self, Launch, MAX_PLAN, MAX_SLOTS, MAX_TEXT, Record};
+
+/// The byte that lets a waiting init go on; any other tells it to end.
+const GO: u8 = 1;
+
+pub struct Control {
+    socket: i32,
+    /// Go-aheads that came in one read with the plan.
+    early: usize,
+}
+
+/// The registers: descriptors by slot number, -1 where empty.
+pub type Slots = [i32; MAX_SLOTS];
+
+impl Control {
+    pub const fn new(socket: i32) -> Self {
+        Self { socket, early: 0 }
+    }
+
+    /// Receives the launch message: the slots' descriptors and the plan.
+    pub fn receive(&mut self) -> Option<(Slots, &'static mut [u8])> {
+        // SAFETY: receive is called once.
+        let mut buffer = unsafe { memory::small_buffer() };
+        let mut have = kernel::read(self.socket, buffer).ok()?;
+        while have < size_of::<Launch>() {
+            have += self.more(buffer, have)?;
+        }
+        let launch = launch_of(buffer)?;
+        let slot_bytes = (launch.slots as usize * 4).next_multiple_of(8);
+        let head = size_of::<Launch>() + slot_bytes;
+        let whole = head + launch.plan as usize;
+        if whole > buffer.len() {
+            let bigger = map(whole)?;
+            bigger.get_mut(..have)?.copy_from_slice(buffer.get(..have)?);
+            buffer = bigger;
+        }
+        while have < whole {
+            have += self.more(buffer.get_mut(..whole)?, have)?;
+        }
+        self.early = have - whole;
+        let mut slots = [-1; MAX_SLOTS];
+        for (index, slot) in slots.iter_mut().enumerate().take(launch.slots as usize) {
+            *slot = word(buffer, size_of::<Launch>() + index * 4)? as i32;
+        }
+        Some((slots, buffer.get_mut(head..whole)?))
+    }
+
+    fn more(&self, buffer: &mut [u8], have: usize) -> Option<usize> {
+        match kernel::read(self.socket, buffer.get_mut(have..)?) {
+            Ok(0) | Err(_) => None,
+            Ok(n) => Some(n),
+        }
+    }
+
+    /// Waits for the parent's go-ahead; ends the process when the parent has
+    /// died (end of file) or says so.
+    pub fn wait(&mut self) {
+        if self.early > 0 {
+            self.early -= 1;
+            return;
+        }
+        let mut byte = [0u8; 1];
+        if kernel::read(self.socket, &mut byte) != Ok(1) || byte[0] != GO {
+            kernel::exit(kernel::EXIT_SETUP);
+        }
+    }
+
+    pub fn send(&self, kind: u16, op: u32, value: i32, text: &[u8]) {
+        let mut message = [0u8; size_of::<Record>() + MAX_TEXT];
+        let length = text.len().min(MAX_TEXT);
+        let record = Record {
+            magic: wire::RECORD_MAGIC,
+            kind,
+            text: length as u16,
+            op,
+            value,
+        };
+        let fields = [
+            record.magic,
+            u32::from(record.kind) | (u32::from(record.text) << 16),
+            record.op,
+            record.value as u32,
+        ];
+        for (chunk, field) in message.chunks_exact_mut(4).zip(fields) {
+            chunk.copy_from_slice(&field.to_le_bytes());
+        }
+        for (to, from) in message.iter_mut().skip(size_of::<Record>()).zip(text.iter().take(length))
+        {
+            *to = *from;
+        }
+        let bytes = message.get(..size_of::<Record>() + length).unwrap_or(&[]);
+        let _ = kernel::write_all(self.socket, bytes);
+    }
+
+    /// Sends a record with a descriptor (unix(7), `SCM_RIGHTS`).
+    pub fn send_descriptor(&self, kind: u16, op: u32, fd: i32) -> Result<(), Errno> {
+        let record = Record { magic: wire::RECORD_MAGIC, kind, text: 0, op, value: 0 };
+        let part = IoSlice { base: (&raw const record).cast(), len: size_of::<Record>() };
+        let control = Rights { len: 20, level: 1, kind: 1, fd, pad: 0 };
+        let message = Message {
+            name: core::ptr::null(),
+            name_len: 0,
+            parts: &raw const part,
+            part_count: 1,
+            control: &raw const control,
+            control_len: size_of::<Rights>(),
+            flags: 0,
+        };
+        const MSG_NOSIGNAL: usize = 0x4000;
+        sys!(nr::SENDMSG, self.socket, &raw const message, MSG_NOSIGNAL).map(drop)
+    }
+
+    pub fn close(&self) {
+        kernel::close(self.socket);
+    }
+}
+
+#[repr(C)]
+struct IoSlice {
+    base: *const u8,
+    len: usize,
+}
+
+/// `struct cmsghdr` with one descriptor.
+#[repr(C)]
+struct Rights {
+    len: usize,
+    level: i32,
+    kind: i32,
+    fd: i32,
+    pad: i32,
+}
+
+/// `struct msghdr`.
+#[repr(C)]
+struct Message {
+    name: *const u8,
+    name_len: u32,
+    parts: *const IoSlice,
+    part_count: usize,
+    control: *const Rights,
+    control_len: usize,
+    flags: i32,
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let mut four = [0u8; 4];
+    four.copy_from_slice(bytes.get(at..at.checked_add(4)?)?);
+    Some(u32::from_le_bytes(four))
+}
+
+fn launch_of(bytes: &[u8]) -> Option<Launch> {
+    let launch = Launch {
+        magic: word(bytes, 0)?,
+        slots: word(bytes, 4)?,
+        plan: word(bytes, 8)?,
+        reserved: word(bytes, 12)?,
+    };
+    let sane = launch.magic == wire::LAUNCH_MAGIC
+        && launch.slots as usize <= MAX_SLOTS
+        && launch.plan as usize <= MAX_PLAN;
+    if sane { Some(launch) } else { None }
+}
+
+fn map(length: usize) -> Option<&'static mut [u8]> {
+    const PROT_READ_WRITE: usize = 3;
+    const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
+    let address =
+        sys!(nr::MMAP, 0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0).ok()?;
+    // SAFETY: a fresh private mapping of `length` bytes that is never unmapped
+    // and known to nobody else.
+    Some(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, length) })
+}

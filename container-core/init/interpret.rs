@@ -1,0 +1,294 @@
+//! The interpreter: one operation after the other, each a system call or a
+//! few; the first failure is reported with its index and ends the process.
+
+use crate::control::{Control, Slots};
+use crate::kernel::{self, EBADF, EINVAL, EXIT_SETUP, Errno, Text, sys};
+use crate::raw::{nr, nr_all};
+use crate::wire::{self, Op, Span, code, record};
+use crate::{credentials, mount, reap, terminal};
+
+/// Everything that the operations work on.
+pub struct Machine {
+    pub control: Control,
+    slots: Slots,
+    plan: &'static mut [u8],
+    /// The call within a composite operation, for the failure's text.
+    pub detail: &'static str,
+    /// The kernel's own explanation of a failed file system configuration.
+    pub log: [u8; 160],
+    pub log_length: usize,
+}
+
+/// Checks the plan, then carries it out; never returns.
+pub fn run(control: Control, slots: Slots, plan: &'static mut [u8]) -> ! {
+    let header = match wire::validate(plan) {
+        Ok(checked) => checked.header,
+        Err((refusal, op)) => {
+            control.send(record::REFUSED, op, refusal as i32, &[]);
+            kernel::exit(EXIT_SETUP);
+        }
+    };
+    let filled = slots.iter().take_while(|fd| **fd >= 0).count();
+    if filled != header.inherited as usize {
+        control.send(record::REFUSED, 0, wire::Refusal::Slots as i32, &[]);
+        kernel::exit(EXIT_SETUP);
+    }
+    let mut machine =
+        Machine { control, slots, plan, detail: "", log: [0; 160], log_length: 0 };
+    for index in 0..header.ops {
+        let result = match wire::op_at(machine.plan, index as usize) {
+            Some(op) => machine.perform(index, &op),
+            None => Err(EINVAL),
+        };
+        if let Err(errno) = result {
+            machine.fail(index, errno);
+        }
+    }
+    kernel::exit(EXIT_SETUP)
+}
+
+impl Machine {
+    fn fail(&self, index: u32, errno: Errno) -> ! {
+        let mut text = [0u8; wire::MAX_TEXT];
+        let log = self.log.get(..self.log_length).unwrap_or(&[]);
+        let mut length = 0;
+        for byte in self.detail.bytes().chain(log.iter().copied()) {
+            if let Some(place) = text.get_mut(length) {
+                *place = byte;
+                length += 1;
+            }
+        }
+        self.control.send(record::FAILED, index, errno, text.get(..length).unwrap_or(&[]));
+        kernel::exit(EXIT_SETUP)
+    }
+
+    pub fn slot(&self, slot: u32) -> Result<i32, Errno> {
+        match self.slots.get(slot as usize) {
+            Some(fd) if *fd >= 0 => Ok(*fd),
+            _ => Err(EBADF),
+        }
+    }
+
+    pub fn slot_or_cwd(&self, slot: u32) -> Result<i32, Errno> {
+        if slot == wire::CWD { Ok(kernel::AT_FDCWD) } else { self.slot(slot) }
+    }
+
+    pub fn fill(&mut self, slot: u32, fd: i32) -> Result<(), Errno> {
+        *self.slots.get_mut(slot as usize).ok_or(EBADF)? = fd;
+        Ok(())
+    }
+
+    pub fn release(&mut self, slot: u32) {
+        if let Some(fd) = self.slots.get_mut(slot as usize) {
+            kernel::close(*fd);
+            *fd = -1;
+        }
+    }
+
+    /// A validated string of the plan.
+    pub fn text(&self, span: Span) -> Text {
+        match self.plan.get(span.at as usize..) {
+            Some(bytes) => Text(bytes.as_ptr()),
+            None => Text::EMPTY,
+        }
+    }
+
+    /// Raw bytes of the plan.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        let end = (span.at as usize).saturating_add(span.len as usize);
+        self.plan.get(span.at as usize..end).unwrap_or(&[])
+    }
+
+    pub fn bytes_mut(&mut self, span: Span) -> &mut [u8] {
+        let end = (span.at as usize).saturating_add(span.len as usize);
+        self.plan.get_mut(span.at as usize..end).unwrap_or(&mut [])
+    }
+
+    fn perform(&mut self, index: u32, op: &Op) -> Result<(), Errno> {
+        self.detail = "";
+        self.log_length = 0;
+        match op.code {
+            code::OPEN_TREE..=code::READ_ONLY | code::PROPAGATION | code::PIVOT_ROOT => {
+                mount::perform(self, op)
+            }
+            code::SET_UID..=code::SET_GROUPS
+            | code::CAP_BOUNDING..=code::NO_NEW_PRIVS
+            | code::SECCOMP => credentials::perform(self, op),
+            code::OPEN_PTY | code::CONTROLLING_TTY => terminal::perform(self, index, op),
+            code::SETNS | code::UNSHARE | code::FORK => self.namespace(index, op),
+            code::INIT => reap::become_init(self, op),
+            code::EXEC => self.exec(op),
+            code::WAIT_HOST => {
+                self.control.wait();
+                Ok(())
+            }
+            code::REPORT => {
+                self.control.send(record::REACHED, index, op.a as i32, &[]);
+                Ok(())
+            }
+            _ => self.process(op),
+        }
+    }
+
+    fn namespace(&mut self, index: u32, op: &Op) -> Result<(), Errno> {
+        match op.code {
+            code::SETNS => sys!(nr::SETNS, self.slot(op.a)?, op.x).map(drop),
+            code::UNSHARE => sys!(nr::UNSHARE, op.x).map(drop),
+            _ => self.second_clone(index),
+        }
+    }
+
+    /// Goes on in a child that has the same parent as this process: needed
+    /// after joining a pid namespace or making a time namespace, which count
+    /// for children only (`pid_namespaces(7)`, `time_namespaces(7)`).
+    fn second_clone(&mut self, index: u32) -> Result<(), Errno> {
+        const CLONE_PIDFD: usize = 0x1000;
+        const CLONE_PARENT: usize = 0x8000;
+        let mut pidfd: i32 = -1;
+        let flags = CLONE_PARENT | CLONE_PIDFD | kernel::SIGCHLD;
+        let child = sys!(nr::CLONE, flags, 0, &raw mut pidfd, 0, 0)?;
+        if child == 0 {
+            return Ok(());
+        }
+        let sent = self.control.send_descriptor(record::FORKED, index, pidfd);
+        if let Err(errno) = sent {
+            self.fail(index, errno);
+        }
+        kernel::exit(0)
+    }
+
+    /// Operations on the process itself.
+    fn process(&mut self, op: &Op) -> Result<(), Errno> {
+        match op.code {
+            code::SET_HOSTNAME => {
+                sys!(nr::SETHOSTNAME, self.text(op.s).0, op.s.len).map(drop)
+            }
+            code::SET_DOMAINNAME => {
+                sys!(nr::SETDOMAINNAME, self.text(op.s).0, op.s.len).map(drop)
+            }
+            code::LOOPBACK_UP => self.loopback_up(),
+            code::WRITE_PROC => self.write_proc(op),
+            code::OPEN_PATH => {
+                let fd = kernel::open(self.text(op.s), op.x as usize)?;
+                self.fill(op.b, fd)
+            }
+            code::CHECK_DEVICE => {
+                let found = kernel::stat(self.slot(op.a)?)?;
+                let same = found.is_character_device(op.x as u32, op.y as u32);
+                if same { Ok(()) } else { Err(kernel::ENODEV) }
+            }
+            code::CHDIR => self.change_directory(op),
+            code::CLOSE => {
+                self.release(op.a);
+                Ok(())
+            }
+            code::UMASK => sys!(nr::UMASK, op.a).map(drop),
+            code::RLIMIT => {
+                let limit = [op.x, op.y];
+                sys!(nr::PRLIMIT64, 0, op.a, limit.as_ptr(), 0).map(drop)
+            }
+            code::SETSID => sys!(nr::SETSID).map(drop),
+            code::DUP => sys!(nr::DUP3, self.slot(op.a)?, op.b, 0).map(drop),
+            code::DUMPABLE => sys!(nr::PRCTL, credentials::PR_SET_DUMPABLE, op.a, 0, 0, 0).map(drop),
+            code::PARENT_DEATH => {
+                const PR_SET_PDEATHSIG: usize = 1;
+                sys!(nr::PRCTL, PR_SET_PDEATHSIG, op.a, 0, 0, 0).map(drop)
+            }
+            code::RESET_SIGNALS => {
+                reset_signals();
+                Ok(())
+            }
+            code::CLOSE_FROM => {
+                const CLOSE_RANGE_CLOEXEC: usize = 4;
+                sys!(nr_all::CLOSE_RANGE, op.a, u32::MAX, CLOSE_RANGE_CLOEXEC).map(drop)
+            }
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// Sets `IFF_UP` on `lo` (netdevice(7)).
+    fn loopback_up(&mut self) -> Result<(), Errno> {
+        const AF_INET: usize = 2;
+        const SOCK_DGRAM_CLOEXEC: usize = 2 | 0o200_0000;
+        const SIOCSIFFLAGS: usize = 0x8914;
+        const IFF_UP: u8 = 1;
+        self.detail = "socket";
+        let socket = sys!(nr::SOCKET, AF_INET, SOCK_DGRAM_CLOEXEC, 0)? as i32;
+        self.detail = "ioctl SIOCSIFFLAGS";
+        let mut request = [0u64; 5];
+        request[0] = u64::from_le_bytes(*b"lo\0\0\0\0\0\0");
+        request[2] = u64::from(IFF_UP);
+        let up = sys!(nr::IOCTL, socket, SIOCSIFFLAGS, request.as_ptr());
+        kernel::close(socket);
+        up.map(drop)
+    }
+
+    /// Writes to a file that must be procfs's own, whatever is mounted where.
+    fn write_proc(&mut self, op: &Op) -> Result<(), Errno> {
+        const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+        self.detail = "open";
+        let fd = kernel::open(self.text(op.s), kernel::O_WRONLY | kernel::O_NOFOLLOW)?;
+        self.detail = "fstatfs";
+        let genuine = kernel::file_system(fd) == Ok(PROC_SUPER_MAGIC);
+        self.detail = if genuine { "write" } else { "not a procfs file" };
+        let written = if genuine { kernel::write_all(fd, self.bytes(op.t)) } else { Err(EINVAL) };
+        kernel::close(fd);
+        written
+    }
+
+    /// Changes the directory and makes sure that it lies in the root: a
+    /// directory descriptor that leaked in could lead out (CVE-2024-21626).
+    fn change_directory(&mut self, op: &Op) -> Result<(), Errno> {
+        self.detail = "chdir";
+        sys!(nr::CHDIR, self.text(op.s).0)?;
+        self.detail = "getcwd: outside of the root";
+        let mut path = [0u8; 4096];
+        sys!(nr::GETCWD, path.as_mut_ptr(), path.len())?;
+        if path[0] == b'/' { Ok(()) } else { Err(kernel::EXDEV) }
+    }
+
+    /// Tries each candidate as execvp(3) does: a missing one is passed over,
+    /// a forbidden one remembered.
+    fn exec(&mut self, op: &Op) -> Result<(), Errno> {
+        let environment = Span { at: op.x as u32, len: (op.x >> 32) as u32 };
+        let arguments = self.relocate(op.t);
+        let environment = self.relocate(environment);
+        let mask = 0u64;
+        const SIG_SETMASK: usize = 2;
+        sys!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const mask, 0, size_of::<u64>())?;
+        let mut refused = Err(kernel::ENOENT);
+        for index in 0..op.s.len as usize {
+            let at = wire::list_entry(self.plan, op.s.at as usize, index).unwrap_or(0);
+            let path = self.text(Span { at: at as u32, len: 0 });
+            match sys!(nr::EXECVE, path.0, arguments, environment) {
+                Err(kernel::ENOENT | kernel::ENOTDIR) => {}
+                Err(kernel::EACCES) => refused = Err(kernel::EACCES),
+                other => return other.map(drop),
+            }
+        }
+        refused
+    }
+
+    /// Turns a list's offsets into pointers, in place.
+    fn relocate(&mut self, list: Span) -> *const usize {
+        let base = self.plan.as_ptr() as u64;
+        for index in 0..list.len as usize {
+            let at = list.at as usize + index * 8;
+            let Some(entry) = wire::list_entry(self.plan, list.at as usize, index) else { break };
+            if let Some(place) = self.plan.get_mut(at..at + 8) {
+                place.copy_from_slice(&(base + entry).to_le_bytes());
+            }
+        }
+        self.plan.get(list.at as usize..).map_or(core::ptr::null(), |list| list.as_ptr().cast())
+    }
+}
+
+/// Back to the default for every signal: exec keeps what the host ignored.
+fn reset_signals() {
+    const SIGNALS: usize = 64;
+    let default = [0u64; 4];
+    for signal in 1..=SIGNALS {
+        // SIGKILL and SIGSTOP answer EINVAL.
+        let _ = sys!(nr::RT_SIGACTION, signal, default.as_ptr(), 0, size_of::<u64>());
+    }
+}

@@ -1,0 +1,444 @@
+//! Description → plan: the order of things, and why.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::assemble::Assembly;
+use super::op::{Event, Op, Slot};
+use super::validate::{absolute, c_string};
+use super::{HostSteps, Plan, credentials, encode, mounts, validate, wire};
+use crate::error::{Error, Result};
+use crate::idmap::IdMappings;
+use crate::mount::Source;
+use crate::namespace::{Namespace, NamespaceKind};
+use crate::process::{DEFAULT_PATH, Description, Stdio};
+use crate::user::User;
+
+/// The facts about the calling process that a plan depends on.
+struct Caller {
+    is_root: bool,
+    initial_user_namespace: bool,
+}
+
+impl Caller {
+    fn now() -> Self {
+        /// The inode number of the first user namespace (`PROC_USER_INIT_INO`).
+        const FIRST: u64 = 0xEFFF_FFFD;
+        let inode = nix::sys::stat::stat("/proc/self/ns/user").map(|stat| stat.st_ino);
+        Self {
+            is_root: nix::unistd::geteuid().is_root(),
+            initial_user_namespace: inode == Ok(FIRST),
+        }
+    }
+}
+
+/// Compiles a description.
+pub(crate) fn compile(description: &Description) -> Result<Plan> {
+    validate::check(description)?;
+    let caller = Caller::now();
+    let user = credentials::resolve_user(description)?;
+    let host = host_steps(description)?;
+    check_mapped(user.as_ref(), host.mappings.as_ref())?;
+    let stream_slots = stream_slots(description);
+    let stdio = stream_slots.iter().filter(|has| **has).count() as u32;
+    let mut assembly = Assembly::new(stdio, descriptors(description));
+    let scope = Scope { description, caller: &caller, host: &host, user: user.as_ref() };
+    let second_clone = scope.add_namespaces(&mut assembly)?;
+    scope.add_identity(&mut assembly);
+    scope.add_host_names(&mut assembly)?;
+    if description.namespaces.is_new(NamespaceKind::Mount) {
+        mounts::add(&mut assembly, description, scope.can_mknod())?;
+    }
+    let terminal = scope.add_streams(&mut assembly)?;
+    scope.add_process_settings(&mut assembly)?;
+    credentials::add(&mut assembly, description, &scope.ids());
+    scope.add_ending(&mut assembly, terminal)?;
+    assembly.check_size()?;
+    let (inherited, slots) = (assembly.inherited(), assembly.slots());
+    let bytes = encode::encode(assembly.steps.iter().map(|step| &step.op), inherited, slots);
+    wire::validate(&bytes).map_err(|(refusal, op)| {
+        let words = wire::Refusal::words(refusal as i32);
+        Error::invalid("check plan", format!("operation {op}"), words)
+    })?;
+    Ok(Plan {
+        steps: assembly.steps,
+        bytes,
+        host,
+        stream_slots,
+        descriptors: assembly.descriptors,
+        reserved: 3 + description.passed.len() as u32,
+        waits_for_start: description.waits_for_start,
+        second_clone,
+        opens_terminal: description.terminal.is_some(),
+    })
+}
+
+/// Which standard streams are opened at spawn and handed to the init.
+fn stream_slots(description: &Description) -> [bool; 3] {
+    if description.terminal.is_some() {
+        return [false; 3];
+    }
+    description.streams.each_ref().map(|stream| !matches!(stream, Stdio::Inherit))
+}
+
+/// Descriptors that the plan owns, in slot order.
+fn descriptors(description: &Description) -> Vec<std::sync::Arc<std::os::fd::OwnedFd>> {
+    let detached = |source: &Source| match source {
+        Source::Detached(mount) => Some(mount.clone()),
+        _ => None,
+    };
+    let mut all = description.passed.clone();
+    all.extend(description.namespaces.joined().map(|(_, namespace)| namespace.clone()));
+    all.extend(description.enter.iter().map(|enter| enter.pidfd.clone()));
+    all.extend(description.rootfs.iter().filter_map(|rootfs| detached(&rootfs.source)));
+    all.extend(description.mounts.iter().filter_map(|mount| detached(&mount.source)));
+    all
+}
+
+/// What the parent does: clone flags, id maps, cgroup.
+fn host_steps(description: &Description) -> Result<HostSteps> {
+    let namespaces = &description.namespaces;
+    let joins_user = matches!(namespaces.get(NamespaceKind::User), Namespace::Join(_));
+    let mut clone_flags = if joins_user { 0 } else { namespaces.clone_flags() };
+    clone_flags &= !NamespaceKind::Time.clone_flag();
+    if namespaces.is_new(NamespaceKind::Time) {
+        clone_flags &= !NamespaceKind::Pid.clone_flag();
+    }
+    if description.cgroup.is_some() {
+        clone_flags &= !NamespaceKind::Cgroup.clone_flag();
+    }
+    let mappings = match (&description.mappings, namespaces.is_new(NamespaceKind::User)) {
+        (Some(mappings), _) => Some(mappings.clone()),
+        (None, true) => Some(crate::process::best_mappings()?),
+        (None, false) => None,
+    };
+    let cgroup = description.cgroup.clone();
+    let waits = mappings.is_some() || cgroup.as_ref().is_some_and(|group| group.needs_attach());
+    Ok(HostSteps { clone_flags, mappings, cgroup, waits })
+}
+
+/// Every id that the payload takes on must exist in its user namespace.
+fn check_mapped(user: Option<&User>, mappings: Option<&IdMappings>) -> Result<()> {
+    let (Some(user), Some(mappings)) = (user, mappings) else { return Ok(()) };
+    let unmapped = |what: &'static str, id: u32| {
+        Error::invalid("check user", format!("{what} {id}"), "not mapped in the user namespace")
+            .hint("give id mappings that hold it")
+    };
+    if mappings.uids.to_outside(user.uid()).is_none() {
+        return Err(unmapped("uid", user.uid()));
+    }
+    let mut gids = user.additional_gids().iter().copied().chain([user.gid()]);
+    match gids.find(|gid| mappings.gids.to_outside(*gid).is_none()) {
+        Some(gid) => Err(unmapped("gid", gid)),
+        None => Ok(()),
+    }
+}
+
+/// What the parts of the compiler look at.
+struct Scope<'a> {
+    description: &'a Description,
+    caller: &'a Caller,
+    host: &'a HostSteps,
+    user: Option<&'a User>,
+}
+
+impl Scope<'_> {
+    fn is_new(&self, kind: NamespaceKind) -> bool {
+        self.description.namespaces.is_new(kind)
+    }
+
+    fn enters(&self, kind: NamespaceKind) -> bool {
+        let entered = self.description.enter.iter().any(|enter| enter.kinds.contains(&kind));
+        entered || matches!(self.description.namespaces.get(kind), Namespace::Join(_))
+    }
+
+    fn can_mknod(&self) -> bool {
+        self.caller.is_root
+            && self.caller.initial_user_namespace
+            && !self.is_new(NamespaceKind::User)
+            && !self.enters(NamespaceKind::User)
+    }
+
+    /// setgroups is forbidden where the caller wrote its single-id map itself.
+    fn groups_denied(&self) -> bool {
+        let alone = self.host.mappings.as_ref().is_some_and(|mappings| {
+            !self.caller.is_root && crate::process::is_single(mappings)
+        });
+        alone || self.description.enter.as_ref().is_some_and(|enter| enter.groups_denied)
+    }
+
+    fn ids(&self) -> credentials::Ids<'_> {
+        credentials::Ids {
+            user: self.user,
+            groups_denied: self.groups_denied(),
+            in_user_namespace: self.is_new(NamespaceKind::User),
+        }
+    }
+
+    /// Joins, entry by pidfd, what the clone could not make, second clone.
+    fn add_namespaces(&self, assembly: &mut Assembly) -> Result<bool> {
+        let description = self.description;
+        assembly.push(Op::ResetSignals, "exec keeps the signals that the host ignored");
+        if let Some(score) = description.oom_score_adj {
+            let path = CString::from(c"/proc/self/oom_score_adj");
+            let data = score.to_string().into_bytes();
+            assembly.push(Op::WriteProc { path, data }, "while the host's procfs is in reach");
+        }
+        if self.host.waits {
+            assembly.push(Op::WaitHost, "until the parent has written id maps and cgroup");
+        }
+        self.add_joins(assembly)?;
+        let mut flags = description.namespaces.clone_flags() & !self.host.clone_flags;
+        let time = self.is_new(NamespaceKind::Time);
+        if flags != 0 {
+            // A cgroup namespace's root is the cgroup of the process that
+            // makes it, so it comes after the entry.
+            flags &= !NamespaceKind::User.clone_flag();
+            assembly.push(Op::Unshare { flags }, "new namespaces that the clone can't make");
+        }
+        let offsets = description.namespaces.time_offsets();
+        if time && !offsets.is_zero() {
+            let path = CString::from(c"/proc/self/timens_offsets");
+            let data = offsets.to_string().into_bytes();
+            assembly.push(Op::WriteProc { path, data }, "clocks are set before the first process");
+        }
+        let late_pid = flags & NamespaceKind::Pid.clone_flag() != 0;
+        let second = time || late_pid || self.enters(NamespaceKind::Pid);
+        if second {
+            let why = "a pid or time namespace counts for children only: the child goes on";
+            assembly.push(Op::Fork, why);
+        }
+        Ok(second)
+    }
+
+    fn add_joins(&self, assembly: &mut Assembly) -> Result<()> {
+        let missing = || Error::invalid("make plan", "namespace", "a descriptor without a slot");
+        if let Some(enter) = &self.description.enter {
+            let why = "no process of the container may look into this one";
+            assembly.push(Op::Dumpable(false), why);
+            let flags = enter.kinds.iter().fold(0, |flags, kind| flags | kind.clone_flag());
+            let slot = assembly.slot_of(&enter.pidfd).ok_or_else(missing)?;
+            if flags != 0 {
+                let why = "all namespaces of the running process in one call";
+                assembly.push(Op::Setns { slot, flags }, why);
+            }
+        }
+        let mut joined: Vec<_> = self.description.namespaces.joined().collect();
+        if self.caller.is_root {
+            // Root may enter anything now, but not from inside another user
+            // namespace; an ordinary user may only from inside.
+            joined.sort_by_key(|(kind, _)| *kind == NamespaceKind::User);
+        }
+        for (kind, namespace) in joined {
+            let slot = assembly.slot_of(namespace).ok_or_else(missing)?;
+            assembly.push(Op::Setns { slot, flags: kind.clone_flag() }, "an existing namespace");
+        }
+        Ok(())
+    }
+
+    /// In a user namespace: root inside, before any file is made.
+    fn add_identity(&self, assembly: &mut Assembly) {
+        let new = self.is_new(NamespaceKind::User);
+        let has_root = self.host.mappings.as_ref().is_none_or(|mappings| {
+            mappings.uids.to_outside(0).is_some() && mappings.gids.to_outside(0).is_some()
+        });
+        if (new || self.enters(NamespaceKind::User)) && has_root {
+            if !self.groups_denied() {
+                assembly.push(Op::SetGroups(Vec::new()), "the caller's groups mean nothing inside");
+            }
+            assembly.push(Op::SetGid(0), "files made below belong to an id that is mapped");
+            assembly.push(Op::SetUid(0), "likewise");
+        }
+        if new && self.description.enter.is_none() {
+            let why = "no process of the container may look into this one";
+            assembly.push(Op::Dumpable(false), why);
+        }
+    }
+
+    fn add_host_names(&self, assembly: &mut Assembly) -> Result<()> {
+        if let Some(name) = &self.description.hostname {
+            let name = c_string("check hostname", name)?;
+            assembly.push(Op::SetHostname(name), "the container's own name");
+        }
+        if let Some(name) = &self.description.domainname {
+            let name = c_string("check domainname", name)?;
+            assembly.push(Op::SetDomainname(name), "the container's own NIS domain");
+        }
+        if self.is_new(NamespaceKind::Net) {
+            assembly.push(Op::LoopbackUp, "a new net namespace has lo, but down");
+        }
+        Ok(())
+    }
+
+    /// Puts the standard streams and passed descriptors in their places.
+    fn add_streams(&self, assembly: &mut Assembly) -> Result<Option<Slot>> {
+        let mut terminal = None;
+        if let Some(size) = self.description.terminal {
+            let path = self.multiplexer()?;
+            let out = assembly.slot();
+            let owner = self.user.map_or(0, User::uid);
+            assembly.push(
+                Op::OpenPty { path, rows: size.rows, columns: size.columns, owner, out },
+                "a terminal of the container's own; its master goes to the parent",
+            );
+            for to in 0..3 {
+                assembly.push(Op::Dup { slot: out, to }, "the terminal is the standard stream");
+            }
+            terminal = Some(out);
+        }
+        let mut slot = 0;
+        for (to, has) in stream_slots(self.description).into_iter().enumerate() {
+            if has {
+                let op = Op::Dup { slot: Slot(slot), to: to as u32 };
+                assembly.push(op, "the standard stream as described");
+                slot += 1;
+            }
+        }
+        for (index, _) in self.description.passed.iter().enumerate() {
+            let op = Op::Dup { slot: Slot(slot + index as u32), to: 3 + index as u32 };
+            assembly.push(op, "a descriptor passed on purpose");
+        }
+        Ok(terminal)
+    }
+
+    /// Where the pty multiplexer is: in the mounted devpts, if there is one.
+    fn multiplexer(&self) -> Result<CString> {
+        let devpts = self.description.mounts.iter().rev().find(|mount| {
+            matches!(&mount.source, Source::FileSystem { kind, .. } if kind == "devpts")
+        });
+        match devpts {
+            Some(mount) => absolute("check terminal", &mount.target.join("ptmx")),
+            None if self.description.enter.is_some() => Ok(CString::from(c"/dev/pts/ptmx")),
+            None if self.description.rootfs.is_none() => Ok(CString::from(c"/dev/ptmx")),
+            None => Err(Error::invalid("check terminal", "", "a terminal needs a devpts mount")
+                .hint("add Mount::devpts(\"/dev/pts\")")),
+        }
+    }
+
+    fn add_process_settings(&self, assembly: &mut Assembly) -> Result<()> {
+        let description = self.description;
+        if let Some(directory) = &description.directory {
+            let path = absolute("check working directory", directory)?;
+            assembly.push(Op::Chdir(path), "and it must lie in the root");
+        }
+        let mounted = self.is_new(NamespaceKind::Mount);
+        let umask = self.user.and_then(User::umask).or(mounted.then_some(0o022));
+        if let Some(umask) = umask {
+            assembly.push(Op::Umask(umask), "the payload's, whatever the host's is");
+        }
+        for limit in &description.rlimits {
+            let resource = limit.resource();
+            assembly.push(
+                Op::Rlimit {
+                    resource: resource.number(),
+                    name: resource.name(),
+                    soft: limit.soft(),
+                    hard: limit.hard(),
+                },
+                "a limit as described, while it may still be raised",
+            );
+        }
+        Ok(())
+    }
+
+    /// From the wait for the start to the exec.
+    fn add_ending(&self, assembly: &mut Assembly, terminal: Option<Slot>) -> Result<()> {
+        let description = self.description;
+        if description.waits_for_start {
+            assembly.push(Op::Report(Event::Created), "created: all is set up but the program");
+            assembly.push(Op::WaitHost, "until it is started");
+        }
+        let late = credentials::late_filter(description);
+        let (filter, flags) = late.map_or((Vec::new(), 0), |program| {
+            (program.as_bytes().to_vec(), u64::from(program.flags()))
+        });
+        if description.init {
+            let why = "this process stays as PID 1 that reaps and forwards signals";
+            assembly.push(Op::Init { filter: filter.clone(), flags }, why);
+        }
+        if description.new_session || terminal.is_some() {
+            assembly.push(Op::Setsid, "out of reach of the caller's terminal (TIOCSTI)");
+        }
+        if let Some(terminal) = terminal {
+            assembly.push(Op::ControllingTty(terminal), "job control works on it");
+        }
+        if let Some(signal) = description.parent_death_signal {
+            assembly.push(Op::ParentDeath(signal as u32), "when the spawning thread ends");
+        }
+        if !filter.is_empty() {
+            assembly.push(Op::Seccomp { filter, flags }, "last, so that it need not allow set-up");
+        }
+        let first = 3 + description.passed.len() as u32;
+        assembly.push(Op::CloseFrom(first), "no other descriptor passes the exec");
+        let exec = exec(description)?;
+        assembly.push(exec, "the payload; the control socket closes with it, which tells the parent");
+        Ok(())
+    }
+}
+
+/// Candidates for the program, as execvp(3) would try them.
+fn exec(description: &Description) -> Result<Op> {
+    let program = c_string("check program", &description.program)?;
+    let mut arguments = vec![program.clone()];
+    for argument in &description.arguments {
+        arguments.push(c_string("check argument", argument)?);
+    }
+    let mut variables = description.environment.clone();
+    let path = match variables.iter().find(|(name, _)| name == "PATH") {
+        Some((_, path)) => path.clone(),
+        None => {
+            variables.push(("PATH".into(), DEFAULT_PATH.into()));
+            OsString::from(DEFAULT_PATH)
+        }
+    };
+    let mut environment = Vec::with_capacity(variables.len());
+    for (name, value) in variables {
+        let mut variable = name;
+        variable.push("=");
+        variable.push(value);
+        environment.push(c_string("check environment", &variable)?);
+    }
+    let candidates = if description.program.as_bytes().contains(&b'/') {
+        vec![program]
+    } else {
+        path.as_bytes()
+            .split(|byte| *byte == b':')
+            .filter(|directory| directory.first() == Some(&b'/'))
+            .map(|directory| Path::new(OsStr::from_bytes(directory)).join(&description.program))
+            .map(|path| c_string("check program", path.as_os_str()))
+            .collect::<Result<Vec<_>>>()?
+    };
+    if candidates.is_empty() {
+        let shown = description.program.to_string_lossy();
+        return Err(Error::invalid("check program", shown, "PATH has no absolute directory"));
+    }
+    Ok(Op::Exec { candidates, arguments, environment })
+}
+
+/// The way out of a failed operation, where one is known.
+pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
+    Some(match (op, errno) {
+        (Op::Exec { .. }, libc::ENOENT) => {
+            "the program, or the interpreter that it names, is not in the root"
+        }
+        (Op::Exec { .. }, libc::EACCES) => {
+            "make it an executable file, on a mount without noexec, that the user may execute"
+        }
+        (Op::Exec { .. }, libc::ENOEXEC) => "it is neither a program for this machine nor a script",
+        (Op::FsOpen { .. }, libc::ENODEV) => "the kernel lacks this file system",
+        (Op::FsCreate { .. }, libc::EPERM) => {
+            "a user namespace may mount it only with new pid (proc), net (sysfs) or ipc (mqueue) \
+             namespaces, and only if no part of the host's own is hidden"
+        }
+        (Op::Target { .. }, libc::ELOOP) => "a symlink stands where a kernel file system belongs",
+        (Op::Chdir(_), libc::ENOENT) => "make the working directory in the root first",
+        (Op::Rlimit { .. }, libc::EPERM) => "raising a hard limit takes CAP_SYS_RESOURCE",
+        (Op::WriteProc { .. }, libc::EACCES) => "lowering oom_score_adj takes CAP_SYS_RESOURCE",
+        (Op::Setns { .. } | Op::Unshare { .. }, libc::EPERM) => {
+            "run as root, or in a user namespace that owns it"
+        }
+        (Op::Mknod { .. }, libc::EPERM) => "making devices takes CAP_MKNOD",
+        _ => return None,
+    })
+}

@@ -1,0 +1,188 @@
+//! Plans: everything that will happen, decided before anything happens.
+//!
+//! A [`Plan`] is what a [`ProcessBuilder`](crate::ProcessBuilder) compiles to:
+//! the flags of the clone, the parent's own steps, and a flat list of
+//! operations for the tiny init, each with the reason why it is there. It is
+//! made by pure code and is plain data: it can be printed, compared and tested
+//! without any privilege, and a failure names the operation.
+//!
+//! ```
+//! use container_core::{Mount, Namespaces, ProcessBuilder};
+//!
+//! let plan = ProcessBuilder::new("/bin/true")
+//!     .namespaces(Namespaces::isolated())
+//!     .hostname("demo")
+//!     .mount(Mount::proc("/proc"))
+//!     .plan()?;
+//! let text = plan.to_string();
+//! assert!(text.contains("sethostname demo"));
+//! assert!(text.contains("execve /bin/true"));
+//! # Ok::<(), container_core::Error>(())
+//! ```
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::cgroup::Cgroup;
+use crate::error::Error;
+use crate::idmap::IdMappings;
+
+mod assemble;
+mod compile;
+mod credentials;
+mod encode;
+mod mounts;
+mod op;
+mod root_files;
+mod validate;
+#[allow(missing_docs, dead_code, unreachable_pub)]
+#[path = "../../init/wire.rs"]
+pub(crate) mod wire;
+
+pub(crate) use assemble::InitStep;
+pub(crate) use compile::compile;
+
+/// Who carries a step out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Actor {
+    /// The calling process.
+    Host,
+    /// The tiny init, in the new process.
+    Init,
+}
+
+/// One step of a plan, as [`Plan::steps`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// Who does it.
+    pub actor: Actor,
+    /// The system call and its object, such as `move_mount /proc`.
+    pub call: String,
+    /// Why it is there.
+    pub why: &'static str,
+}
+
+/// What the parent does besides sending the plan.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HostSteps {
+    pub(crate) clone_flags: u64,
+    pub(crate) mappings: Option<IdMappings>,
+    pub(crate) cgroup: Option<Cgroup>,
+    /// The init waits for one go-ahead before it depends on these.
+    pub(crate) waits: bool,
+}
+
+/// A compiled description: immutable, printable, good for any number of
+/// processes unless it holds a detached mount.
+#[derive(Clone)]
+pub struct Plan {
+    pub(crate) steps: Vec<InitStep>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) host: HostSteps,
+    /// For each of the three standard streams, whether it has a slot.
+    pub(crate) stream_slots: [bool; 3],
+    pub(crate) descriptors: Vec<Arc<OwnedFd>>,
+    /// Descriptors 0 to this are the payload's own numbers.
+    pub(crate) reserved: u32,
+    /// The payload is started by a later call.
+    pub(crate) waits_for_start: bool,
+    /// The exec'd process is a second clone, whose pidfd the init sends.
+    pub(crate) second_clone: bool,
+    pub(crate) opens_terminal: bool,
+}
+
+impl Plan {
+    /// Every step in order: those of the host first as far as they precede.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps = vec![Step {
+            actor: Actor::Host,
+            call: format!("clone3 {}", clone_flag_names(&self.host)),
+            why: "one system call makes the process and its namespaces; sharing memory until \
+                  exec, it copies nothing of the host",
+        }];
+        let host = |call: String, why| Step { actor: Actor::Host, call, why };
+        if let Some(mappings) = &self.host.mappings {
+            let uids = mappings.uids.to_string().trim_end().replace('\n', ", ");
+            steps.push(host(
+                format!("write uid_map, gid_map {uids}"),
+                "ids inside get their meaning outside; only a process outside may say so",
+            ));
+        }
+        if let Some(cgroup) = self.host.cgroup.as_ref().filter(|cgroup| cgroup.needs_attach()) {
+            steps.push(host(
+                format!("write cgroup.procs {}", cgroup.path()),
+                "cgroup v1 has no entry by clone: one attach pass before the payload runs",
+            ));
+        }
+        steps.extend(self.steps.iter().map(|step| Step {
+            actor: Actor::Init,
+            call: step.op.to_string(),
+            why: step.why,
+        }));
+        steps
+    }
+
+    /// The failing operation in words.
+    pub(crate) fn failure(&self, index: u32, errno: i32, text: &str) -> Error {
+        let Some(step) = self.steps.get(index as usize) else {
+            return Error::os("init", format!("operation {index}"), os_error(errno));
+        };
+        let (call, object) = step.op.call_and_object();
+        let call = if text.is_empty() {
+            format!("op {index}: {call}")
+        } else {
+            format!("op {index}: {call} ({})", text.trim())
+        };
+        let error = Error::os(call, object, os_error(errno));
+        match compile::way_out(&step.op, errno) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+fn os_error(errno: i32) -> std::io::Error {
+    std::io::Error::from_raw_os_error(errno)
+}
+
+fn clone_flag_names(host: &HostSteps) -> String {
+    let mut names = vec!["CLONE_VM", "CLONE_VFORK", "CLONE_PIDFD"];
+    if host.cgroup.as_ref().is_some_and(|cgroup| cgroup.enter_fd().is_some()) {
+        names.push("CLONE_INTO_CGROUP");
+    }
+    let kinds = crate::namespace::NamespaceKind::ALL.into_iter();
+    names.extend(
+        kinds.filter(|kind| host.clone_flags & kind.clone_flag() != 0).map(|kind| kind.flag_name()),
+    );
+    names.join("|")
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps().iter().map(|step| &step.call)).finish()
+    }
+}
+
+/// A table: number, actor, call, reason.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut op = 0;
+        for step in self.steps() {
+            let number = match step.actor {
+                Actor::Host => "host".to_owned(),
+                Actor::Init => {
+                    op += 1;
+                    (op - 1).to_string()
+                }
+            };
+            let call: String = step.call.chars().take(160).collect();
+            writeln!(f, "{number:>5}  {call}")?;
+            writeln!(f, "       {}", step.why)?;
+        }
+        Ok(())
+    }
+}

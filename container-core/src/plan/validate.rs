@@ -1,0 +1,225 @@
+//! Refusing a description that can't be, before anything is touched.
+
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::mount::{MISPLACED_OPTION, Mount, Source};
+use crate::namespace::{Namespace, NamespaceKind};
+use crate::process::Description;
+
+/// The kernel's bound on a host or domain name (`__NEW_UTS_LEN`).
+const MAX_HOSTNAME: usize = 64;
+
+pub(super) fn check(description: &Description) -> Result<()> {
+    check_program(description)?;
+    check_namespaces(description)?;
+    check_mounts(description)?;
+    check_limits(description)
+}
+
+fn check_program(description: &Description) -> Result<()> {
+    if description.program.is_empty() {
+        return Err(Error::invalid("check program", "", "the program is empty"));
+    }
+    for (name, value) in &description.environment {
+        let wrong = name.is_empty() || name.as_bytes().contains(&b'=');
+        if wrong {
+            let shown = name.to_string_lossy();
+            return Err(Error::invalid("check environment", shown, "not a variable's name"));
+        }
+        c_string("check environment", name)?;
+        c_string("check environment", value)?;
+    }
+    if let Some(directory) = &description.directory {
+        absolute("check working directory", directory)?;
+    }
+    Ok(())
+}
+
+fn check_namespaces(description: &Description) -> Result<()> {
+    let namespaces = &description.namespaces;
+    namespaces.check()?;
+    let own = |kind| {
+        namespaces.is_new(kind) || matches!(namespaces.get(kind), Namespace::Join(_))
+    };
+    let needs = |kind: NamespaceKind, what: &'static str, object: String| {
+        let reason = format!("needs a {kind} namespace of its own: the host's would be changed");
+        Error::invalid(what, object, reason)
+            .hint(format!("add Namespaces::with(NamespaceKind::{kind:?})"))
+    };
+    for (step, name) in
+        [("check hostname", &description.hostname), ("check domainname", &description.domainname)]
+    {
+        let Some(name) = name else { continue };
+        check_hostname(step, name)?;
+        if !own(NamespaceKind::Uts) {
+            return Err(needs(NamespaceKind::Uts, step, name.to_string_lossy().into()));
+        }
+    }
+    let changes_mounts = description.rootfs.is_some()
+        || !description.mounts.is_empty()
+        || !description.masked.is_empty()
+        || !description.read_only.is_empty();
+    if changes_mounts && !namespaces.is_new(NamespaceKind::Mount) {
+        return Err(needs(NamespaceKind::Mount, "check mounts", String::new()));
+    }
+    if description.mappings.is_some() && !namespaces.is_new(NamespaceKind::User) {
+        return Err(needs(NamespaceKind::User, "check id mappings", String::new()));
+    }
+    Ok(())
+}
+
+fn check_hostname(step: &'static str, name: &OsStr) -> Result<()> {
+    c_string(step, name)?;
+    if name.is_empty() || name.len() > MAX_HOSTNAME {
+        let reason = format!("{} bytes; the kernel takes 1 to {MAX_HOSTNAME}", name.len());
+        return Err(Error::invalid(step, name.to_string_lossy(), reason));
+    }
+    Ok(())
+}
+
+fn check_mounts(description: &Description) -> Result<()> {
+    if let Some(rootfs) = &description.rootfs {
+        check_source("check rootfs", &rootfs.source, true)?;
+    }
+    for mount in &description.mounts {
+        check_mount(mount)?;
+    }
+    for path in description.masked.iter().chain(&description.read_only) {
+        inside("check path", path)?;
+    }
+    Ok(())
+}
+
+fn check_mount(mount: &Mount) -> Result<()> {
+    let step = "check mount";
+    let target = mount.target.to_string_lossy();
+    if mount.attributes & MISPLACED_OPTION != 0 {
+        let reason = "a bind or detached mount takes no file system options";
+        return Err(Error::invalid(step, target, reason));
+    }
+    if inside(step, &mount.target)?.as_bytes() == b"." {
+        return Err(Error::invalid(step, target, "the root itself is given by rootfs"));
+    }
+    check_source(step, &mount.source, false)
+}
+
+fn check_source(step: &'static str, source: &Source, directory: bool) -> Result<()> {
+    match source {
+        Source::Bind { path, .. } => {
+            absolute(step, path)?;
+            let found = std::fs::metadata(path)
+                .map_err(|error| Error::os(step, path.to_string_lossy(), error))?;
+            if directory && !found.is_dir() {
+                return Err(Error::invalid(step, path.to_string_lossy(), "not a directory"));
+            }
+        }
+        Source::FileSystem { kind, options } => {
+            c_string(step, kind)?;
+            check_options(step, options)?;
+        }
+        Source::Dev { options } => check_options(step, options)?,
+        Source::Detached(_) => {}
+    }
+    Ok(())
+}
+
+fn check_options(
+    step: &'static str,
+    options: &[(std::ffi::OsString, Option<std::ffi::OsString>)],
+) -> Result<()> {
+    /// The longest string that fsconfig(2) takes.
+    const MAX_OPTION: usize = 255;
+    for (key, value) in options {
+        c_string(step, key)?;
+        let Some(value) = value else { continue };
+        c_string(step, value)?;
+        if value.len() > MAX_OPTION {
+            let object = format!("{}={}", key.to_string_lossy(), value.to_string_lossy());
+            let reason = format!("fsconfig takes values of at most {MAX_OPTION} bytes");
+            return Err(Error::invalid(step, object, reason));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(description: &Description) -> Result<()> {
+    if let Some(capabilities) = &description.capabilities {
+        capabilities.check()?;
+    }
+    if let Some(score) = description.oom_score_adj
+        && !(-1000..=1000).contains(&score)
+    {
+        let object = score.to_string();
+        return Err(Error::invalid("check oom_score_adj", object, "out of -1000 to 1000"));
+    }
+    if let Some(signal) = description.parent_death_signal
+        && !(1..=64).contains(&signal)
+    {
+        let object = signal.to_string();
+        return Err(Error::invalid("check parent death signal", object, "out of 1 to 64"));
+    }
+    if description.seccomp.as_ref().is_some_and(crate::seccomp::Program::needs_listener) {
+        let reason = "a filter that notifies needs a listener, which is not offered yet";
+        return Err(Error::with(ErrorKind::Unsupported, "check seccomp", "notify", reason));
+    }
+    Ok(())
+}
+
+/// A string as the kernel takes it.
+pub(super) fn c_string(step: &'static str, text: &OsStr) -> Result<CString> {
+    CString::new(text.as_bytes())
+        .map_err(|_| Error::invalid(step, text.to_string_lossy(), "it has a NUL in it"))
+}
+
+pub(super) fn absolute(step: &'static str, path: &Path) -> Result<CString> {
+    if !path.is_absolute() {
+        let reason = if path.as_os_str().is_empty() { "an empty path" } else { "a relative path" };
+        return Err(Error::invalid(step, path.to_string_lossy(), reason)
+            .hint("give an absolute path"));
+    }
+    c_string(step, path.as_os_str())
+}
+
+/// An absolute path as one relative to the root, without `.` and doubled
+/// slashes; `..` is refused.
+pub(super) fn inside(step: &'static str, path: &Path) -> Result<CString> {
+    absolute(step, path)?;
+    let mut relative = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => {
+                if !relative.is_empty() {
+                    relative.push(b'/');
+                }
+                relative.extend(name.as_bytes());
+            }
+            Component::ParentDir => {
+                return Err(Error::invalid(step, path.to_string_lossy(), "it has .. in it"));
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    if relative.is_empty() {
+        relative.push(b'.');
+    }
+    c_string(step, OsStr::from_bytes(&relative))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inside_normalizes_and_refuses() {
+        let ok = |path: &str| inside("x", Path::new(path)).unwrap().into_string().unwrap();
+        assert_eq!(ok("/"), ".");
+        assert_eq!(ok("//a/./b//"), "a/b");
+        for wrong in ["", "a", "/a/../b", "/a\0b"] {
+            let error = inside("x", Path::new(wrong)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong:?}");
+        }
+    }
+}

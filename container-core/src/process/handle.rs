@@ -1,0 +1,293 @@
+//! A process that was made: waiting, signals, streams.
+
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use std::process::{ExitStatus, Output};
+
+use super::spawn;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Plan;
+use crate::sys;
+
+/// The caller's ends of the standard streams.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) ours: [Option<OwnedFd>; 3],
+    pub(super) terminal: Option<OwnedFd>,
+}
+
+/// A running (or ended, or created) process, owned by a pidfd.
+///
+/// Dropping it kills the process and reaps it, unless [`detach`](Self::detach)
+/// was called; where it is PID 1 of a new pid namespace, everything in the
+/// namespace goes with it. The descriptor ([`AsFd`]) becomes readable when the
+/// process ends ([pidfd_open(2)]), so it fits any event loop.
+///
+/// [pidfd_open(2)]: https://man7.org/linux/man-pages/man2/pidfd_open.2.html
+#[derive(Debug)]
+#[must_use = "dropping a process kills it"]
+pub struct Process {
+    pid: u32,
+    pidfd: OwnedFd,
+    streams: Streams,
+    /// While created and not started.
+    waiting: Mutex<Option<(UnixStream, Plan)>>,
+    status: Mutex<Option<ExitStatus>>,
+    detached: bool,
+}
+
+impl Process {
+    pub(super) fn new(
+        pid: u32,
+        pidfd: OwnedFd,
+        streams: Streams,
+        control: Option<UnixStream>,
+        plan: &Plan,
+    ) -> Self {
+        let waiting = Mutex::new(control.map(|control| (control, plan.clone())));
+        Self { pid, pidfd, streams, waiting, status: Mutex::new(None), detached: false }
+    }
+
+    /// The process id, as the caller's pid namespace numbers it. It is the
+    /// process's own until [`wait`](Self::wait) has returned.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.pid
+    }
+
+    /// Runs the program of a process that was created to wait for it.
+    pub(crate) fn start(&self) -> Result<()> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match waiting {
+            Some((control, plan)) => spawn::start(&plan, &control),
+            None => Err(Error::with(ErrorKind::WrongState, "start", "", "it was started before")),
+        }
+    }
+
+    /// Waits for the end. Any number of threads may wait; each gets the status.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the program ignores `SIGCHLD` or reaps
+    /// children that aren't its own (`waitpid(-1)`) on a kernel before 6.15,
+    /// which forgets the status then.
+    pub fn wait(&self) -> Result<ExitStatus> {
+        if let Some(status) = self.known() {
+            return Ok(status);
+        }
+        // Without reaping, so that no waiter comes too late.
+        match sys::wait_pidfd(self.pidfd.as_fd(), libc::WEXITED | libc::WNOWAIT) {
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => self.wait_readable(None)?,
+            Err(error) => return Err(Error::os("waitid", self.pid.to_string(), error)),
+        }
+        self.reap()?.ok_or_else(|| self.lost())
+    }
+
+    /// The status if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn try_wait(&self) -> Result<Option<ExitStatus>> {
+        match self.known() {
+            Some(status) => Ok(Some(status)),
+            None => self.reap(),
+        }
+    }
+
+    /// Waits for the end, but not longer; `None` if the time passed first.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<ExitStatus>> {
+        if self.known().is_none() {
+            self.wait_readable(Some(timeout))?;
+        }
+        self.try_wait()
+    }
+
+    fn known(&self) -> Option<ExitStatus> {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reaps it if it has ended; one thread at a time.
+    fn reap(&self) -> Result<Option<ExitStatus>> {
+        let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_some() {
+            return Ok(*known);
+        }
+        let found = match sys::wait_pidfd(self.pidfd.as_fd(), libc::WEXITED | libc::WNOHANG) {
+            Ok(found) => found,
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                let found = sys::exit_status_of(self.pidfd.as_fd());
+                if found.is_none() && self.is_readable() {
+                    return Err(self.lost());
+                }
+                found
+            }
+            Err(error) => return Err(Error::os("waitid", self.pid.to_string(), error)),
+        };
+        *known = found.map(ExitStatus::from_raw);
+        Ok(*known)
+    }
+
+    fn lost(&self) -> Error {
+        let reason = "somebody else reaped it, and the kernel keeps no status";
+        Error::with(ErrorKind::NotFound, "waitid", self.pid.to_string(), reason)
+            .hint("don't ignore SIGCHLD nor wait for all children, or use Linux 6.15")
+    }
+
+    fn is_readable(&self) -> bool {
+        let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    fn wait_readable(&self, timeout: Option<Duration>) -> Result<()> {
+        let deadline = timeout.map(|timeout| std::time::Instant::now() + timeout);
+        loop {
+            let left = deadline.map(|end| end.saturating_duration_since(std::time::Instant::now()));
+            let limit = left.map_or(PollTimeout::NONE, |left| {
+                PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
+            });
+            let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, limit) {
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(Error::os("poll", "pidfd", error)),
+                Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Sends a signal by number, such as 15 for `SIGTERM`; it can't reach
+    /// another process that got the same number later.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] after the end.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        sys::signal_pidfd(self.pidfd.as_fd(), signal)
+            .map_err(|error| Error::os("pidfd_send_signal", format!("signal {signal}"), error))
+    }
+
+    /// Sends `SIGKILL`.
+    ///
+    /// # Errors
+    ///
+    /// As [`signal`](Self::signal).
+    pub fn kill(&self) -> Result<()> {
+        self.signal(libc::SIGKILL)
+    }
+
+    /// Our end of standard input, if it is a pipe; once.
+    #[must_use]
+    pub fn take_stdin(&mut self) -> Option<PipeWriter> {
+        self.streams.ours[0].take().map(PipeWriter::from)
+    }
+
+    /// Our end of standard output, if it is a pipe; once.
+    #[must_use]
+    pub fn take_stdout(&mut self) -> Option<PipeReader> {
+        self.streams.ours[1].take().map(PipeReader::from)
+    }
+
+    /// Our end of standard error, if it is a pipe; once.
+    #[must_use]
+    pub fn take_stderr(&mut self) -> Option<PipeReader> {
+        self.streams.ours[2].take().map(PipeReader::from)
+    }
+
+    /// The master of its terminal, for reading and writing; once.
+    #[must_use]
+    pub fn take_terminal(&mut self) -> Option<File> {
+        self.streams.terminal.take().map(File::from)
+    }
+
+    /// Lets it live on when this value is dropped. The caller's process stays
+    /// its parent: unless somebody waits for it, it stays a zombie at its end.
+    pub fn detach(mut self) -> u32 {
+        self.detached = true;
+        self.pid
+    }
+
+    /// Closes standard input, reads standard output and error to their ends,
+    /// and waits.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading, and of [`wait`](Self::wait).
+    pub fn wait_with_output(mut self) -> Result<Output> {
+        drop(self.take_stdin());
+        let (stdout, stderr) = (self.take_stdout(), self.take_stderr());
+        let (stdout, stderr) = read_both(stdout, stderr)
+            .map_err(|error| Error::os("read", "standard output and error", error))?;
+        Ok(Output { status: self.wait()?, stdout, stderr })
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.detached || self.known().is_some() {
+            return;
+        }
+        if self.kill().is_ok() {
+            let _ = self.wait();
+        } else {
+            let _ = self.try_wait();
+        }
+    }
+}
+
+/// Reads two pipes to their ends without either blocking the other.
+fn read_both(
+    first: Option<PipeReader>,
+    second: Option<PipeReader>,
+) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut pipes = [first, second];
+    let mut contents = [Vec::new(), Vec::new()];
+    let mut buffer = vec![0; 64 << 10];
+    while pipes.iter().any(Option::is_some) {
+        let open: Vec<usize> = (0..2).filter(|index| pipes[*index].is_some()).collect();
+        let mut fds: Vec<PollFd<'_>> = pipes
+            .iter()
+            .flatten()
+            .map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
+            .collect();
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            other => other.map_err(io::Error::from)?,
+        };
+        let ready: Vec<bool> =
+            fds.iter().map(|fd| fd.revents().is_some_and(|events| !events.is_empty())).collect();
+        for (index, ready) in open.into_iter().zip(ready) {
+            if !ready {
+                continue;
+            }
+            let Some(pipe) = &mut pipes[index] else { continue };
+            match pipe.read(&mut buffer) {
+                Ok(0) => pipes[index] = None,
+                Ok(read) => contents[index].extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let [first, second] = contents;
+    Ok((first, second))
+}

@@ -1,0 +1,34 @@
+//! Processes: described by a builder, made by the tiny init, owned by a handle.
+//!
+//! A [`ProcessBuilder`] is to namespaces what [`std::process::Command`] is to
+//! programs. It compiles to a [`Plan`](crate::Plan), which can be printed
+//! before anything happens; spawning it gives a [`Process`] that owns a pidfd.
+//!
+//! ```
+//! use container_core::{Namespaces, NamespaceKind, ProcessBuilder, Stdio};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # if !std::path::Path::new("/bin/hostname").exists() { return Ok(()) }
+//! let output = ProcessBuilder::new("/bin/hostname")
+//!     .namespaces(Namespaces::none().with(NamespaceKind::User).with(NamespaceKind::Uts))
+//!     .hostname("inside")
+//!     .output()?;
+//! assert_eq!(output.stdout, b"inside\n");
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod clone;
+mod handle;
+mod image;
+mod mappings;
+mod spawn;
+mod stdio;
+
+pub use builder::{DEFAULT_PATH, ProcessBuilder};
+pub use handle::{ExitStatus, Output, Process};
+pub use stdio::{Stdio, WindowSize};
+
+pub(crate) use builder::{Description, Enter};
+pub(crate) use mappings::{best_mappings, is_single};

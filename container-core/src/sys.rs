@@ -1,0 +1,97 @@
+//! The raw calls that nix lacks, each behind a safe function.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+#[allow(missing_docs, dead_code, unreachable_pub)]
+#[path = "../init/raw.rs"]
+pub(crate) mod raw;
+
+/// How a child ended, as wait(2) encodes it.
+pub(crate) type WaitStatus = i32;
+
+/// waitid(2) on a pidfd; `None` if `WNOHANG` found it running.
+pub(crate) fn wait_pidfd(pidfd: BorrowedFd<'_>, options: i32) -> io::Result<Option<WaitStatus>> {
+    loop {
+        // SAFETY: an all-zero siginfo_t is valid.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let id = pidfd.as_raw_fd() as libc::id_t;
+        // SAFETY: `info` is a writable siginfo_t.
+        let result = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, options) };
+        if result == 0 {
+            // SAFETY: waitid filled in the SIGCHLD fields, or left zeroes.
+            let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+            if pid == 0 {
+                return Ok(None);
+            }
+            return Ok(Some(match info.si_code {
+                libc::CLD_EXITED => (status & 0xff) << 8,
+                libc::CLD_DUMPED => (status & 0x7f) | 0x80,
+                _ => status & 0x7f,
+            }));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// pidfd_send_signal(2).
+pub(crate) fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: no pointer is passed but a null siginfo, which the call takes.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// pidfd_open(2).
+pub(crate) fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// `struct pidfd_info` of `linux/pidfd.h`, its first version.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    pid: u32,
+    tgid: u32,
+    ppid: u32,
+    ids: [u32; 8],
+    exit_code: i32,
+}
+
+/// The status of a process that somebody else reaped: the kernel keeps it for
+/// holders of a pidfd (Linux 6.15). `None` where it does not.
+pub(crate) fn exit_status_of(pidfd: BorrowedFd<'_>) -> Option<WaitStatus> {
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    const PIDFD_GET_INFO: libc::Ioctl = 0xc040_ff0b;
+    const { assert!(size_of::<PidfdInfo>() == 64) };
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the ioctl's number carries the struct's size, 64.
+    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
+    (result == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
+}
+
+/// Takes ownership of a descriptor that a call has just made.
+pub(crate) fn adopt(fd: std::os::fd::RawFd) -> OwnedFd {
+    // SAFETY: callers pass numbers that the kernel has just handed to them
+    // (fcntl F_DUPFD, SCM_RIGHTS) and that nobody else knows.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
