@@ -103,3 +103,8 @@ pub use remove::remove_tree;
 pub use safe_path::{Dir, DirEntry, Node, Root};
 pub use stack::{Attached, MountOption, Mounted, Stack};
 pub use whiteout::{Mark, XattrNamespace};
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

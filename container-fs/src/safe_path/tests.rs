@@ -114,3 +114,29 @@ fn attributes_are_set_on_the_entry_itself() {
         assert_eq!(names, ["file", "link"]);
     });
 }
+
+/// The same race as in the kernel tests, which can't choose the resolver.
+#[test]
+fn a_racing_swap_does_not_lead_outside() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    both(|host, root| {
+        let outside = tempfile::tempdir().unwrap();
+        root.create_dir("x", 0o755).unwrap();
+        root.symlink(outside.path(), "swap").unwrap();
+        let (dir, link, done) = (host.join("x"), host.join("swap"), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = renameat_with(CWD, &dir, CWD, &link, RenameFlags::EXCHANGE);
+                }
+            });
+            for index in 0..2_000 {
+                let _ = root.create_file(format!("x/f{index}"), 0o600);
+                let _ = root.create_dir_all(format!("x/d{index}/e"), 0o700);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    });
+}
