@@ -43,6 +43,8 @@ impl fmt::Display for TimeOffsets {
 }
 
 /// The offset of one clock: `seconds`, which may be negative, plus `nanos`.
+///
+/// The kernel refuses one that would lead the clock below zero (`ERANGE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct TimeOffset {
     seconds: i64,

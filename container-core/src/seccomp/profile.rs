@@ -143,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::capability::Capability;
+    use crate::seccomp::Program;
     use crate::seccomp::compile::compile_for;
     use crate::seccomp::interpreter::{Call, model, run};
     use crate::seccomp::table;
@@ -316,6 +317,16 @@ mod tests {
             };
             assert_eq!(run(&program, &call, target).0, Action::Errno(ENOSYS).code());
         }
+    }
+
+    #[test]
+    fn the_compiled_profile_is_shared() {
+        let (a, b) = (
+            Program::container_default().unwrap(),
+            Program::container_default().unwrap(),
+        );
+        assert!(std::ptr::eq(a.as_bytes(), b.as_bytes()));
+        assert_eq!(a, Filter::container_default().compile().unwrap());
     }
 
     #[test]

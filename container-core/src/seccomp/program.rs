@@ -1,6 +1,9 @@
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use super::action::Action;
+use super::filter::Filter;
+use crate::error::Result;
 
 /// `struct sock_filter`: one instruction of classic BPF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +55,12 @@ impl Instruction {
 
 /// A compiled filter: what `seccomp(SECCOMP_SET_MODE_FILTER)` takes.
 ///
-/// Its `Display` lists the instructions.
+/// Its `Display` lists the instructions. Cloning shares the bytes: compile once,
+/// and give the program to as many processes as you like.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Program {
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     flags: u32,
     notifies: bool,
 }
@@ -64,6 +68,20 @@ pub struct Program {
 impl Program {
     /// The kernel takes this many instructions (`BPF_MAXINSNS`).
     pub const MAX_INSTRUCTIONS: usize = 4096;
+
+    /// [`Filter::container_default`] compiled, which happens once.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) as [`Filter::compile`].
+    pub fn container_default() -> Result<Self> {
+        static DEFAULT: OnceLock<Program> = OnceLock::new();
+        if let Some(program) = DEFAULT.get() {
+            return Ok(program.clone());
+        }
+        let program = Filter::container_default().compile()?;
+        Ok(DEFAULT.get_or_init(|| program).clone())
+    }
 
     pub(super) fn new(instructions: &[Instruction], flags: u32, notifies: bool) -> Self {
         let bytes = instructions.iter().flat_map(|i| i.to_bytes()).collect();
