@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -19,6 +19,16 @@ pub const HOSTNAME: &str = "versus";
 pub const ROOT_MAP: &str = "0 100000 65536";
 
 const PAYLOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/payload"));
+
+/// The user and group of this process.
+///
+/// # Errors
+///
+/// There is no `/proc`.
+pub fn ids() -> Result<(u32, u32)> {
+    let process = fs::metadata("/proc/self")?;
+    Ok((process.uid(), process.gid()))
+}
 
 /// A temporary directory with `rootfs/`, `bundle/` and the runtimes' `state/`.
 #[derive(Debug)]

@@ -26,6 +26,7 @@ pub mod command;
 pub mod fixture;
 pub mod floor;
 pub mod measure;
+pub mod ours;
 pub mod peers;
 pub mod plot;
 mod row;

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 
 use crate::args::Options;
@@ -10,6 +9,7 @@ use crate::command::Report;
 use crate::fixture::{self, Fixture};
 use crate::floor::{Floor, InitImage, Path};
 use crate::measure::{self, Unavailable};
+use crate::ours;
 use crate::peers::{self, Peer};
 use crate::row::{Namespaces, Row};
 use crate::stats::Table;
@@ -72,6 +72,11 @@ pub fn local_rows(fixture: &Fixture) -> Vec<Row> {
         .into_iter()
         .flat_map(|namespaces| floor_rows(fixture, namespaces).unwrap_or_default())
         .collect();
+    rows.extend(
+        Namespaces::ALL
+            .iter()
+            .filter_map(|kinds| ours::row(fixture, *kinds).ok()),
+    );
     rows.extend(peers::plain(fixture));
     rows.extend(
         peers::peers(fixture)
@@ -123,11 +128,17 @@ impl Plan {
         for namespaces in Namespaces::ALL {
             if !root && namespaces != Namespaces::User {
                 self.leave_out(&namespaces.floor(), "needs root: no user namespace");
+                let ours = format!("ours/{}", namespaces.name());
+                self.leave_out(&ours, "needs root: no user namespace");
                 continue;
             }
             match floor_rows(fixture, namespaces) {
                 Ok(rows) => self.rows.extend(rows),
                 Err(error) => self.leave_out(&namespaces.floor(), error),
+            }
+            match ours::row(fixture, namespaces) {
+                Ok(row) => self.rows.push(row),
+                Err(error) => self.leave_out(&format!("ours/{}", namespaces.name()), error),
             }
         }
         match peers::plain(fixture) {
@@ -138,7 +149,11 @@ impl Plan {
 
     /// The rows with the full set again, from a host program with so much touched memory.
     fn host_memory(&mut self, fixture: &Fixture, size: usize) {
-        const ROWS: [(&str, usize); 2] = [("floor/full-fork", 10), ("floor/full-init", 1)];
+        const ROWS: [(&str, usize); 3] = [
+            ("floor/full-fork", 10),
+            ("floor/full-init", 1),
+            ("ours/full", 1),
+        ];
         let worker = match Worker::start(fixture, Kind::HostMemory(size)) {
             Ok(worker) => Rc::new(RefCell::new(worker)),
             Err(error) => return self.leave_out("the rows …-hostmem", error),
@@ -197,7 +212,7 @@ impl Plan {
 }
 
 fn is_root() -> Result<bool> {
-    Ok(fs::metadata("/proc/self")?.uid() == 0)
+    Ok(fixture::ids()?.0 == 0)
 }
 
 /// The kernel, the processors, and how busy they are with something else.

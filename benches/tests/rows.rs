@@ -1,4 +1,5 @@
-//! The floors do what they say: each container is looked at from outside while it runs.
+//! The floors and our rows do the same work: each container is looked at from outside while it
+//! runs.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -12,23 +13,38 @@ use std::time::{Duration, Instant};
 
 use container_benches::fixture::{self, Fixture};
 use container_benches::floor::{self, Floor, InitImage};
-use container_benches::{Namespaces, Result};
+use container_benches::{Namespaces, Result, ours};
+
+/// The three ways to the same container.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Fork,
+    Init,
+    Ours,
+}
+
+fn run(
+    fixture: &Fixture,
+    namespaces: Namespaces,
+    way: Way,
+    argv: &[&str],
+) -> Result<(Duration, i32)> {
+    let floor = Floor::new(fixture, namespaces, argv)?;
+    match way {
+        Way::Fork => floor.run(floor::Path::Fork),
+        Way::Init => floor.run(floor::Path::Init(&InitImage::new()?)),
+        Way::Ours => ours::run(&ours::describe(fixture, namespaces, argv)?),
+    }
+}
 
 /// Starts a container that waits, looks at it, kills it.
-fn inspect(namespaces: Namespaces, init: bool, look: impl FnOnce(&Path)) -> Result<()> {
+fn inspect(namespaces: Namespaces, way: Way, look: impl FnOnce(&Path)) -> Result<()> {
     let fixture = Fixture::new()?;
-    let floor = Floor::new(&fixture, namespaces, &[fixture::PROGRAM, "wait"])?;
-    let image = InitImage::new()?;
-    let path = if init {
-        floor::Path::Init(&image)
-    } else {
-        floor::Path::Fork
-    };
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
         let container = scope.spawn(|| {
             sender.send(fs::read_link("/proc/thread-self")?)?;
-            floor.run(path)
+            run(&fixture, namespaces, way, &[fixture::PROGRAM, "wait"])
         });
         let thread = PathBuf::from("/proc").join(receiver.recv()?);
         let child = payload_of(&thread.join("children"));
@@ -75,8 +91,14 @@ fn payload_of(children: &Path) -> PathBuf {
     panic!("the payload didn't start");
 }
 
-fn check(namespaces: Namespaces, init: bool) -> Result<()> {
-    inspect(namespaces, init, |child| {
+fn check(namespaces: Namespaces) -> Result<()> {
+    [Way::Fork, Way::Init, Way::Ours]
+        .into_iter()
+        .try_for_each(|way| check_way(namespaces, way))
+}
+
+fn check_way(namespaces: Namespaces, way: Way) -> Result<()> {
+    inspect(namespaces, way, |child| {
         let read = |name: &str| fs::read_to_string(child.join(name)).unwrap();
         for kind in ["pid", "mnt", "uts", "ipc", "cgroup", "net", "user"] {
             let own = match kind {
@@ -140,8 +162,7 @@ fn check(namespaces: Namespaces, init: bool) -> Result<()> {
 #[test]
 fn full() -> Result<()> {
     if testkit::require_root() {
-        check(Namespaces::Full, false)?;
-        check(Namespaces::Full, true)?;
+        check(Namespaces::Full)?;
     }
     Ok(())
 }
@@ -149,8 +170,7 @@ fn full() -> Result<()> {
 #[test]
 fn without_net() -> Result<()> {
     if testkit::require_root() {
-        check(Namespaces::NoNet, false)?;
-        check(Namespaces::NoNet, true)?;
+        check(Namespaces::NoNet)?;
     }
     Ok(())
 }
@@ -158,19 +178,19 @@ fn without_net() -> Result<()> {
 #[test]
 fn with_user() -> Result<()> {
     if testkit::is_root() || testkit::require_unprivileged_userns() {
-        check(Namespaces::User, false)?;
-        check(Namespaces::User, true)?;
+        check(Namespaces::User)?;
     }
     Ok(())
 }
 
 #[test]
-fn a_missing_program_is_an_error_code() -> Result<()> {
+fn a_missing_program_is_noticed() -> Result<()> {
     if testkit::is_root() || testkit::require_unprivileged_userns() {
         let fixture = Fixture::new()?;
-        let floor = Floor::new(&fixture, Namespaces::User, &["/bin/absent"])?;
-        assert_eq!(floor.run(floor::Path::Fork)?.1, 125);
-        assert_eq!(floor.run(floor::Path::Init(&InitImage::new()?))?.1, 125);
+        let absent = |way| run(&fixture, Namespaces::User, way, &["/bin/absent"]);
+        assert_eq!(absent(Way::Fork)?.1, 125);
+        assert_eq!(absent(Way::Init)?.1, 125);
+        assert!(absent(Way::Ours).is_err());
     }
     Ok(())
 }
