@@ -128,6 +128,32 @@ impl Error {
         Self::build(kind, step.into(), object.into(), cause)
     }
 
+    /// A failure of `container-fs` on this path of the image.
+    pub(crate) fn fs(
+        step: impl Into<Cow<'static, str>>,
+        object: impl AsRef<Path>,
+        error: container_fs::Error,
+    ) -> Self {
+        use container_fs::ErrorKind as Fs;
+        let kind = match error.kind() {
+            Fs::NotFound => ErrorKind::NotFound,
+            Fs::AlreadyExists | Fs::NotADirectory | Fs::IsADirectory | Fs::DirectoryNotEmpty => {
+                ErrorKind::AlreadyExists
+            }
+            Fs::PermissionDenied | Fs::ReadOnly => ErrorKind::PermissionDenied,
+            Fs::Unsupported => ErrorKind::Unsupported,
+            Fs::InvalidPath | Fs::TooLong | Fs::ReservedName | Fs::Symlink => {
+                ErrorKind::InvalidPath
+            }
+            Fs::NoSpace => ErrorKind::NoSpace,
+            _ => ErrorKind::Os,
+        };
+        let errno = error.raw_os_error();
+        let object = object.as_ref().to_string_lossy().into_owned();
+        let cause = Cause::Error(Box::new(error), errno);
+        Self::build(kind, step.into(), object, cause)
+    }
+
     fn build(kind: ErrorKind, step: Cow<'static, str>, object: String, cause: Cause) -> Self {
         Self(Box::new(Inner {
             kind,

@@ -20,17 +20,16 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::io::{BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use container_fs::whiteout::{OPAQUE_NAME, PREFIX};
 use flate2::write::GzEncoder;
 use tar::EntryType;
 
-use super::entry::{
-    MAX_NAME, MAX_PATH, Metadata, OPAQUE_MARKER, Timestamp, WHITEOUT_PREFIX, entry_path,
-};
+use super::entry::{MAX_NAME, MAX_PATH, Metadata, Timestamp, entry_path};
 use super::tar_write::{EntryHeader, TarWriter};
 use super::{Compression, Layer};
 use crate::error::{Error, ErrorKind, Result};
@@ -265,7 +264,7 @@ impl LayerBuilder {
         }
         if path
             .file_name()
-            .is_some_and(|n| n.len() + WHITEOUT_PREFIX.len() > MAX_NAME)
+            .is_some_and(|n| n.len() + PREFIX.len() > MAX_NAME)
         {
             let reason = "the name is too long to be written with .wh. in front";
             let shown = path.to_string_lossy();
@@ -437,17 +436,14 @@ impl LayerBuilder {
             )
         });
         let hidden = self.whiteouts.iter().map(|path| {
-            let name = path.file_name().unwrap_or_default().as_bytes();
-            let marker = OsString::from_vec([WHITEOUT_PREFIX, name].concat());
+            let mut marker = OsString::from(PREFIX);
+            marker.push(path.file_name().unwrap_or_default());
             (path.with_file_name(marker), true, Slot::Whiteout)
         });
-        let opaque = self.opaque.iter().map(|path| {
-            (
-                path.join(OsString::from_vec(OPAQUE_MARKER.to_vec())),
-                true,
-                Slot::Opaque,
-            )
-        });
+        let opaque = self
+            .opaque
+            .iter()
+            .map(|path| (path.join(OPAQUE_NAME), true, Slot::Opaque));
         let mut all: Vec<_> = plain.chain(hidden).chain(opaque).collect();
         all.sort_by(|(a, a_mark, _), (b, b_mark, _)| order(a, *a_mark).cmp(order(b, *b_mark)));
         all.into_iter()
@@ -517,7 +513,7 @@ fn checked(path: &Path) -> Result<PathBuf> {
     let path = entry_path(path.as_os_str().as_bytes())?;
     let reserved = path
         .iter()
-        .any(|name| name.as_bytes().starts_with(WHITEOUT_PREFIX));
+        .any(|name| name.as_bytes().starts_with(PREFIX.as_bytes()));
     if reserved {
         let reason = "names that start with .wh. are markers in a layer";
         let shown = path.to_string_lossy();

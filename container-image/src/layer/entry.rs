@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use container_fs::whiteout::{self, Mark, OPAQUE_NAME};
+
 use crate::error::{Error, ErrorKind, Result};
 
-/// Prefix of a file that hides its namesake in the layers below.
-pub(crate) const WHITEOUT_PREFIX: &[u8] = b".wh.";
-/// The file that hides everything of its directory in the layers below.
-pub(crate) const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
+/// Starts the names of AUFS's own files, which have no meaning today.
+const AUFS_PREFIX: &[u8] = b".wh..wh.";
 /// The longest path that is taken, in bytes: `PATH_MAX` without its NUL.
 pub(crate) const MAX_PATH: usize = 4095;
 /// The longest name of one path component, in bytes (`NAME_MAX`).
@@ -212,28 +212,17 @@ impl Name {
         let Some(last) = path.file_name() else {
             return Ok(Self::Plain(path));
         };
-        let Some(hidden) = last.as_bytes().strip_prefix(WHITEOUT_PREFIX) else {
-            return Ok(Self::Plain(path));
-        };
-        if last.as_bytes() == OPAQUE_MARKER {
-            let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
-            return Ok(Self::Opaque(parent));
-        }
-        if hidden.starts_with(WHITEOUT_PREFIX) {
+        if last != OPAQUE_NAME && last.as_bytes().starts_with(AUFS_PREFIX) {
             return Ok(Self::Aufs);
         }
-        if matches!(hidden, b"" | b"." | b"..") {
-            let shown = path.to_string_lossy();
-            let reason = "a whiteout that names no file";
-            return Err(Error::new(
-                ErrorKind::InvalidPath,
-                "check entry path",
-                shown,
-                reason,
-            ));
+        match whiteout::from_oci_name(last) {
+            Ok(None) => Ok(Self::Plain(path)),
+            Ok(Some(Mark::Whiteout(hidden))) => Ok(Self::Whiteout(path.with_file_name(hidden))),
+            Ok(Some(Mark::Opaque)) => Ok(Self::Opaque(
+                path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            )),
+            Err(error) => Err(Error::fs("check entry path", &path, error)),
         }
-        let hidden = OsString::from_vec(hidden.to_vec());
-        Ok(Self::Whiteout(path.with_file_name(hidden)))
     }
 }
 

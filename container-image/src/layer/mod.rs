@@ -29,6 +29,7 @@
 //!
 //! Specification: [layer.md](https://github.com/opencontainers/image-spec/blob/main/layer.md).
 
+mod apply;
 mod create;
 mod entry;
 mod pax;
@@ -37,6 +38,7 @@ mod tar_write;
 
 use oci_spec::image::MediaType;
 
+pub use apply::{Applied, ApplyOptions, Budget, Form, Owners, apply};
 pub use create::{Content, LayerBuilder, LayerOptions, Node};
 pub use entry::{Metadata, Timestamp, Xattrs};
 

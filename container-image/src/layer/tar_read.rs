@@ -37,7 +37,6 @@ pub(crate) struct TarEntry {
     pub(crate) path: Vec<u8>,
     pub(crate) kind: Kind,
     pub(crate) metadata: Metadata,
-    pub(crate) size: u64,
 }
 
 /// Reads entries one by one; reading the reader itself gives the present entry's content.
@@ -275,7 +274,6 @@ impl<R: Read> TarReader<R> {
             path,
             kind,
             metadata,
-            size,
         })
     }
 }

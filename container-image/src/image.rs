@@ -1,0 +1,412 @@
+//! Images: a configuration, and layers in order.
+//!
+//! ```
+//! use container_image::{ImageBuilder, Reference, Store};
+//! use container_image::layer::{LayerBuilder, LayerOptions};
+//!
+//! # let temp = testkit::TempDir::new();
+//! let store = Store::open(temp.join("store"))?;
+//! let mut layer = LayerBuilder::new();
+//! layer.dir("etc", 0o755)?.file("etc/motd", "hello\n", 0o644)?;
+//! let layer = store.put_layer(&layer, &LayerOptions::new())?;
+//!
+//! let name: Reference = "hello:1".parse()?;
+//! let builder = ImageBuilder::new().layer(&layer, "a greeting").cmd(["/bin/cat", "/etc/motd"]);
+//! let image = store.put_image(&name, &builder)?;
+//! assert_eq!(image.diff_ids(), [layer.diff_id().clone()]);
+//! assert_eq!(image.cmd(), ["/bin/cat", "/etc/motd"]);
+//! # Ok::<(), container_image::Error>(())
+//! ```
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use oci_spec::image::{
+    Config, HistoryBuilder, ImageConfiguration, ImageManifest, ImageManifestBuilder, MediaType,
+};
+
+use crate::digest::{ChainId, DiffId, Digest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::{Layer, Timestamp};
+use crate::manifest;
+use crate::reference::Reference;
+
+/// An image that lies in a store, its manifest and config read and verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    name: Reference,
+    digest: Digest,
+    manifest: ImageManifest,
+    config: ImageConfiguration,
+    layers: Vec<Layer>,
+}
+
+impl Image {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] if manifest and config disagree about the number of layers;
+    /// those of parsing digests and media types.
+    pub(crate) fn new(
+        name: Reference,
+        digest: Digest,
+        manifest: ImageManifest,
+        config: ImageConfiguration,
+        diff_ids: Vec<DiffId>,
+    ) -> Result<Self> {
+        if manifest.layers().len() != diff_ids.len() {
+            let (layers, ids) = (manifest.layers().len(), diff_ids.len());
+            let reason = format!("{layers} layers in the manifest, {ids} diff-ids in the config");
+            return Err(Error::new(
+                ErrorKind::Malformed,
+                "read image",
+                digest.as_str(),
+                reason,
+            ));
+        }
+        let layers = manifest
+            .layers()
+            .iter()
+            .zip(diff_ids)
+            .map(|(descriptor, diff_id)| {
+                let compression = manifest::compression(descriptor.media_type())?;
+                let digest = manifest::digest_of(descriptor)?;
+                Ok(Layer::new(diff_id, digest, descriptor.size(), compression))
+            });
+        let layers = layers.collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            name,
+            digest,
+            manifest,
+            config,
+            layers,
+        })
+    }
+
+    /// The name under which it was found.
+    #[must_use]
+    pub fn name(&self) -> &Reference {
+        &self.name
+    }
+
+    /// The digest of the manifest, which names the image for good.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &ImageManifest {
+        &self.manifest
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &ImageConfiguration {
+        &self.config
+    }
+
+    /// The layers, bottom first.
+    #[must_use]
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The DiffIDs, bottom first.
+    #[must_use]
+    pub fn diff_ids(&self) -> Vec<DiffId> {
+        self.layers
+            .iter()
+            .map(|layer| layer.diff_id().clone())
+            .collect()
+    }
+
+    /// The ChainID of each layer, bottom first.
+    #[must_use]
+    pub fn chain_ids(&self) -> Vec<ChainId> {
+        ChainId::of(&self.diff_ids())
+    }
+
+    /// The default arguments; empty if there are none.
+    #[must_use]
+    pub fn cmd(&self) -> &[String] {
+        self.run()
+            .and_then(|run| run.cmd().as_deref())
+            .unwrap_or_default()
+    }
+
+    /// The program in front of the arguments; empty if there is none.
+    #[must_use]
+    pub fn entrypoint(&self) -> &[String] {
+        self.run()
+            .and_then(|run| run.entrypoint().as_deref())
+            .unwrap_or_default()
+    }
+
+    /// The environment, each `NAME=value`.
+    #[must_use]
+    pub fn env(&self) -> &[String] {
+        self.run()
+            .and_then(|run| run.env().as_deref())
+            .unwrap_or_default()
+    }
+
+    fn run(&self) -> Option<&Config> {
+        self.config.config().as_ref()
+    }
+}
+
+/// Describes a new image. See the [module documentation](self).
+#[derive(Debug, Clone)]
+#[must_use = "an image is made by Store::put_image"]
+pub struct ImageBuilder {
+    config: ImageConfiguration,
+    layers: Vec<Layer>,
+    created: Option<Timestamp>,
+}
+
+impl Default for ImageBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ImageBuilder {
+    /// No layers, for Linux on this machine's architecture, without a creation time.
+    pub fn new() -> Self {
+        let mut config = ImageConfiguration::default();
+        config.set_os(oci_spec::image::Os::Linux);
+        Self {
+            config,
+            layers: Vec::new(),
+            created: None,
+        }
+    }
+
+    /// Starts from an image: its layers, history and configuration.
+    pub fn from_image(image: &Image) -> Self {
+        Self {
+            config: image.config.clone(),
+            layers: image.layers.clone(),
+            created: None,
+        }
+    }
+
+    /// Adds a layer on top. `created_by` says where it comes from and stands in the history.
+    ///
+    /// The entry has the time of [`created`](Self::created), if that was called before.
+    pub fn layer(mut self, layer: &Layer, created_by: impl Into<String>) -> Self {
+        self.layers.push(layer.clone());
+        let mut entry = HistoryBuilder::default().created_by(created_by.into());
+        if let Some(created) = self.created {
+            entry = entry.created(rfc3339(created));
+        }
+        // Every field has a default, so that nothing can be missing.
+        if let Ok(entry) = entry.build() {
+            self.config
+                .history_mut()
+                .get_or_insert_default()
+                .push(entry);
+        }
+        self
+    }
+
+    /// Sets when the image was made. Default: unsaid, so that the same content gives the same
+    /// image.
+    pub fn created(mut self, time: impl Into<Timestamp>) -> Self {
+        let time = time.into();
+        self.created = Some(time);
+        self.config.set_created(Some(rfc3339(time)));
+        self
+    }
+
+    /// Sets when the image was made to now.
+    pub fn created_now(self) -> Self {
+        self.created(SystemTime::now())
+    }
+
+    /// Sets who made the image.
+    pub fn author(mut self, author: impl Into<String>) -> Self {
+        self.config.set_author(Some(author.into()));
+        self
+    }
+
+    /// Sets the program that is run in front of the arguments.
+    pub fn entrypoint(self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let words = words.into_iter().map(Into::into).collect();
+        self.run(|run| {
+            run.set_entrypoint(Some(words));
+        })
+    }
+
+    /// Sets the default arguments; without an entry point, the program and its arguments.
+    pub fn cmd(self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let words = words.into_iter().map(Into::into).collect();
+        self.run(|run| {
+            run.set_cmd(Some(words));
+        })
+    }
+
+    /// Sets an environment variable, in place of one of the same name.
+    pub fn env(self, name: &str, value: &str) -> Self {
+        self.run(|run| {
+            let mut all = run.env().clone().unwrap_or_default();
+            let start = format!("{name}=");
+            all.retain(|entry| !entry.starts_with(&start));
+            all.push(start + value);
+            run.set_env(Some(all));
+        })
+    }
+
+    /// Sets the working directory.
+    pub fn working_dir(self, dir: impl Into<String>) -> Self {
+        self.run(|run| {
+            run.set_working_dir(Some(dir.into()));
+        })
+    }
+
+    /// Sets the user: a name or number, with `:group` if wanted.
+    pub fn user(self, user: impl Into<String>) -> Self {
+        self.run(|run| {
+            run.set_user(Some(user.into()));
+        })
+    }
+
+    /// Declares a port, such as `80/tcp`.
+    pub fn expose(self, port: impl Into<String>) -> Self {
+        self.run(|run| {
+            let mut ports = run.exposed_ports().clone().unwrap_or_default();
+            ports.push(port.into());
+            run.set_exposed_ports(Some(ports));
+        })
+    }
+
+    /// Sets a label.
+    pub fn label(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.run(|run| {
+            let labels = run.labels_mut().get_or_insert_with(HashMap::new);
+            labels.insert(key.into(), value.into());
+        })
+    }
+
+    fn run(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut run = self.config.config().clone().unwrap_or_default();
+        change(&mut run);
+        self.config.set_config(Some(run));
+        self
+    }
+
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The config document with the DiffIDs in it.
+    pub(crate) fn config_json(&self) -> Result<Vec<u8>> {
+        let mut config = self.config.clone();
+        let diff_ids = self
+            .layers
+            .iter()
+            .map(|layer| layer.diff_id().to_string())
+            .collect();
+        config.rootfs_mut().set_diff_ids(diff_ids);
+        manifest::to_json("write config", &config)
+    }
+
+    /// The manifest document over a config of this digest and size.
+    pub(crate) fn manifest_json(&self, config: &Digest, size: u64) -> Result<Vec<u8>> {
+        let layers = self.layers.iter().map(|layer| {
+            manifest::descriptor(
+                layer.compression().media_type(),
+                layer.size(),
+                layer.digest(),
+            )
+        });
+        let document = ImageManifestBuilder::default()
+            .schema_version(2u32)
+            .media_type(MediaType::ImageManifest)
+            .config(manifest::descriptor(MediaType::ImageConfig, size, config)?)
+            .layers(layers.collect::<Result<Vec<_>>>()?)
+            .build()
+            .map_err(|e| Error::caused(ErrorKind::InvalidInput, "write manifest", "", e))?;
+        manifest::to_json("write manifest", &document)
+    }
+}
+
+/// A time as in RFC 3339, in UTC.
+fn rfc3339(time: Timestamp) -> String {
+    let days = time.seconds.div_euclid(86_400);
+    let second = time.seconds.rem_euclid(86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let fraction = match time.nanos {
+        0 => String::new(),
+        nanos => format!(".{nanos:09}"),
+    };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+}
+
+/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
+fn civil(days: i64) -> (i64, i64, i64) {
+    // Years are counted from March, so that a leap day is the last day of its year.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_rfc_3339() {
+        let at = |seconds| rfc3339(Timestamp::from_seconds(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_709_251_199), "2024-02-29T23:59:59Z");
+        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+        assert_eq!(at(-1), "1969-12-31T23:59:59Z");
+        let precise = Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 5,
+        };
+        assert_eq!(rfc3339(precise), "2023-11-14T22:13:20.000000005Z");
+    }
+
+    #[test]
+    fn the_same_description_gives_the_same_documents() {
+        let digest = Digest::sha256("x");
+        let layer = Layer::new(digest.clone().into(), digest.clone(), 1, Default::default());
+        let build = || {
+            let mut builder = ImageBuilder::new()
+                .layer(&layer, "test")
+                .env("A", "1")
+                .env("A", "2");
+            for n in 0..20 {
+                builder = builder
+                    .label(format!("l{n}"), "v")
+                    .expose(format!("{n}/tcp"));
+            }
+            builder.config_json().unwrap()
+        };
+        assert_eq!(build(), build());
+        let (config, diff_ids) = manifest::parse_config(&build()).unwrap();
+        assert_eq!(diff_ids, [DiffId::from(digest)]);
+        assert_eq!(
+            config.config().as_ref().unwrap().env().as_deref(),
+            Some(&["A=2".into()][..])
+        );
+    }
+}
