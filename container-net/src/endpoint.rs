@@ -292,8 +292,7 @@ fn unplug(shared: &Shared, parts: Parts) -> Vec<Error> {
     let mut failures = Vec::new();
     let rules = shared.with_sockets(|sockets| sockets.nft.unpublish(parts.address, &ports));
     failures.extend(rules.err());
-    let link = shared.with_sockets(|sockets| sockets.rtnl.delete(&parts.link));
-    match link {
+    match shared.reaper.delete(parts.link) {
         Ok(()) => {
             shared.leases().pool.release(parts.address);
         }

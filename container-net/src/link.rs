@@ -186,6 +186,16 @@ impl Rtnl {
         self.0.run(batch).map_err(|error| lacks(error, kind))
     }
 
+    /// Moves a link to another group.
+    pub(crate) fn set_group(&mut self, name: &str, group: u32) -> Result<()> {
+        let link = LinkMessageBuilder::<LinkUnspec>::new()
+            .name(name)
+            .link_group(group)
+            .build();
+        let request = message(NEWLINK, F_ACK, &link, "RTM_NEWLINK group", name.to_owned())?;
+        self.0.run(vec![request]).map_err(explain)
+    }
+
     /// Deletes a link by name. A link that is gone is no error.
     pub(crate) fn delete(&mut self, name: &str) -> Result<()> {
         let link = LinkMessageBuilder::<LinkUnspec>::new().name(name).build();

@@ -24,6 +24,8 @@ const NLMSG_DONE: u16 = 3;
 const F_MULTI: u16 = 0x2;
 const F_CAPPED: u16 = 0x100;
 const F_ACK_TLVS: u16 = 0x200;
+const F_DUMP_INTERRUPTED: u16 = 0x10;
+const DUMP_TRIES: u32 = 20;
 const ATTR_MSG: u16 = 1;
 const ALIGN: usize = 4;
 
@@ -70,6 +72,13 @@ impl Message {
     fn wants_ack(&self) -> bool {
         read_u16(&self.bytes, 6).is_some_and(|flags| flags & F_ACK != 0)
     }
+
+    fn without_ack(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.bytes);
+        let flags = read_u16(&self.bytes, 6).unwrap_or(0) & !F_ACK;
+        out[start + 6..start + 8].copy_from_slice(&flags.to_ne_bytes());
+    }
 }
 
 /// A refusal of one message of a batch.
@@ -115,12 +124,20 @@ impl Socket {
     }
 
     /// Sends a batch in one go. At least one message must ask for an acknowledgement.
+    ///
+    /// Only the last that asks gets one: a refusal is answered unasked, and in order, so the
+    /// last answer tells that there are no more.
     pub(crate) fn submit(&mut self, batch: &[Message]) -> Result<(), Refusal> {
         let first = self.sequence;
+        let last = batch.iter().rposition(Message::wants_ack);
         let mut bytes = Vec::with_capacity(batch.iter().map(|m| m.bytes.len()).sum());
-        for message in batch {
+        for (index, message) in batch.iter().enumerate() {
             let start = bytes.len();
-            bytes.extend_from_slice(&message.bytes);
+            if Some(index) == last {
+                bytes.extend_from_slice(&message.bytes);
+            } else {
+                message.without_ack(&mut bytes);
+            }
             bytes[start + 8..start + 12].copy_from_slice(&self.sequence.to_ne_bytes());
             self.sequence = self.sequence.wrapping_add(1);
         }
@@ -130,24 +147,19 @@ impl Socket {
             text: None,
         };
         self.send(&bytes).map_err(whole)?;
-        let mut waiting = batch.iter().filter(|m| m.wants_ack()).count();
         let mut worst: Option<Refusal> = None;
         // The replies are already queued; an empty queue with answers missing is an error.
         let mut buffer = vec![0; 32 * 1024];
-        while waiting > 0 {
+        loop {
             let length = match self.receive(&mut buffer) {
                 Ok(length) => length,
                 Err(errno) => return Err(worst.unwrap_or_else(|| whole(errno))),
             };
             for reply in Replies(&buffer[..length]) {
                 let index = reply.sequence.wrapping_sub(first) as usize;
-                let Some(message) = batch.get(index) else {
-                    continue;
-                };
-                if reply.kind != NLMSG_ERROR {
+                if index >= batch.len() || reply.kind != NLMSG_ERROR {
                     continue;
                 }
-                waiting -= usize::from(message.wants_ack());
                 if let Some((errno, text)) = reply.refusal()
                     && worst.is_none()
                 {
@@ -157,13 +169,26 @@ impl Socket {
                         text,
                     });
                 }
+                if Some(index) == last {
+                    return worst.map_or(Ok(()), Err);
+                }
             }
         }
-        worst.map_or(Ok(()), Err)
     }
 
-    /// Sends a dump request and returns the payloads of all answers.
+    /// Sends a dump request and returns the payloads of all answers. A dump that a change cut
+    /// across is not consistent, and asked for again.
     pub(crate) fn dump(&mut self, request: &Message) -> Result<Vec<Vec<u8>>, Refusal> {
+        let mut tries = 0..DUMP_TRIES;
+        loop {
+            match self.dump_once(request) {
+                Err(refusal) if refusal.errno == Errno::INTR && tries.next().is_some() => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn dump_once(&mut self, request: &Message) -> Result<Vec<Vec<u8>>, Refusal> {
         let whole = |errno| Refusal {
             index: None,
             errno,
@@ -175,6 +200,7 @@ impl Socket {
         bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
         self.send(&bytes).map_err(whole)?;
         let mut found = Vec::new();
+        let mut consistent = true;
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let length = self.receive(&mut buffer).map_err(whole)?;
@@ -182,8 +208,10 @@ impl Socket {
                 if reply.sequence != sequence {
                     continue;
                 }
+                consistent &= reply.flags & F_DUMP_INTERRUPTED == 0;
                 match reply.kind {
-                    NLMSG_DONE => return Ok(found),
+                    NLMSG_DONE if consistent => return Ok(found),
+                    NLMSG_DONE => return Err(whole(Errno::INTR)),
                     NLMSG_ERROR => {
                         return match reply.refusal() {
                             Some((errno, text)) => Err(Refusal {

@@ -32,6 +32,7 @@
 //! ```
 
 mod builder;
+mod reaper;
 mod record;
 
 use std::fmt;
@@ -51,6 +52,7 @@ use crate::link::Rtnl;
 use crate::name::Name;
 use crate::netns::NetNs;
 use crate::task::Task;
+use reaper::Reaper;
 use record::RunDir;
 
 /// A bridge network on this host. See the [module documentation](self).
@@ -73,6 +75,7 @@ pub(crate) struct Shared {
     host: Arc<OwnedFd>,
     run_dir: RunDir,
     sockets: Mutex<Option<Sockets>>,
+    pub(crate) reaper: Reaper,
     leases: Mutex<Leases>,
     /// The claim on the record; `None` once removed. Held for reading by whatever needs the
     /// network to stay while it works.
@@ -250,7 +253,9 @@ fn demolish(sockets: &mut Sockets, record: &Record) -> Vec<Error> {
             .remove_network(record.name.as_str(), record.subnet)
             .err(),
     );
-    failures.extend(sockets.rtnl.delete_group(record.group).err());
+    for group in [record.group, reaper::burial_group(record.group)] {
+        failures.extend(sockets.rtnl.delete_group(group).err());
+    }
     failures
 }
 

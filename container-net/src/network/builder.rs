@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
+use super::reaper::Reaper;
 use super::record::{Claim, Lock, Record, RunDir};
 use super::{Leases, Network, Shared, Sockets, close_later, demolish};
 use crate::error::{Error, ErrorKind, Result};
@@ -183,6 +184,7 @@ impl Plan {
             rtnl: Rtnl::open()?,
             nft: Nft::open()?,
         };
+        let reaper = Rtnl::open()?;
         let lock = self.run_dir.lock()?;
         reclaim(&lock, &mut sockets)?;
         if self.forwarding == Forwarding::Require && sysctl::read(sysctl::IP_FORWARD)? == "0" {
@@ -200,7 +202,7 @@ impl Plan {
         };
         let claim = lock.claim(Record::new(self.name.clone(), subnet, random_group())?)?;
         match self.build(&lock, &mut sockets, claim.record(), pool.gateway()) {
-            Ok(bridge) => Ok(self.finish(sockets, claim, pool, bridge)),
+            Ok(bridge) => Ok(self.finish(sockets, reaper, claim, pool, bridge)),
             Err(error) => {
                 // The first error is the one to report; a record that stays is tried again.
                 if demolish(&mut sockets, claim.record()).is_empty() {
@@ -252,7 +254,14 @@ impl Plan {
         Ok(bridge)
     }
 
-    fn finish(self, sockets: Sockets, claim: Claim, pool: Pool, bridge: u32) -> Network {
+    fn finish(
+        self,
+        sockets: Sockets,
+        reaper: Rtnl,
+        claim: Claim,
+        pool: Pool,
+        bridge: u32,
+    ) -> Network {
         let shared = Shared {
             subnet: pool.subnet(),
             gateway: pool.gateway(),
@@ -262,6 +271,7 @@ impl Plan {
             host: self.host.shared_fd(),
             run_dir: self.run_dir,
             sockets: Mutex::new(Some(sockets)),
+            reaper: Reaper::new(claim.record().group, reaper),
             leases: Mutex::new(Leases { pool, next_link: 0 }),
             claim: RwLock::new(Some(claim)),
             name: self.name,
@@ -330,8 +340,9 @@ fn reclaim(lock: &Lock, sockets: &mut Sockets) -> Result<()> {
 /// A number that marks the network's links, so that one request can delete them all.
 fn random_group() -> u32 {
     let random = RandomState::new().build_hasher().finish();
-    // The low half of the hash; never 0, the default group of every other link.
-    (random as u32) | 0x8000_0000
+    // The low half of the hash; never 0, the default group of every other link, and even, because
+    // the odd number next to it is the group of links that are being deleted.
+    (random as u32 | 0x8000_0000) & !1
 }
 
 /// Locally administered, and fixed: a bridge without an address of its own takes that of its

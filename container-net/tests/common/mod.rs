@@ -1,7 +1,8 @@
 //! A small world in network namespaces: a "host" with a "LAN" peer, so that tests run in
 //! parallel and never touch the machine's own links and tables.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, missing_debug_implementations)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};

@@ -282,6 +282,9 @@ impl Set {
             attrs.u32(6, datatype::concat(types)).u32(7, length);
         }
         attrs.u32(10, id);
+        if self.key == [datatype::IFNAME] {
+            attrs.bytes(13, &HOST_ORDER);
+        }
         object(
             Kind::NewSet,
             Family::Inet,
