@@ -142,7 +142,7 @@ impl Cgroup {
             }
         }
         self.thaw_second_freezer()?;
-        Events::open(node)
+        Events::open(node.fd())
             .and_then(|mut events| events.wait_for("populated", 0, deadline))
             .map_err(|e| Error::os("wait for cgroup.events", self.directory_of(node), e))?;
         Ok(true)
@@ -176,7 +176,7 @@ impl Cgroup {
         let mut all = BTreeSet::new();
         for node in self.nodes.iter() {
             if self.version(node) == Version::V2 && !self.path.is_root() {
-                let populated = Events::open(node).and_then(|mut e| e.get("populated"));
+                let populated = Events::open(node.fd()).and_then(|mut e| e.get("populated"));
                 if matches!(populated, Ok(Some(0))) {
                     continue;
                 }

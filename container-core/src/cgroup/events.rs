@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -10,15 +10,14 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::dir;
-use super::group::Node;
 
 /// An open `cgroup.events`.
 #[derive(Debug)]
 pub(super) struct Events(File);
 
 impl Events {
-    pub(super) fn open(node: &Node) -> io::Result<Self> {
-        dir::open(node.fd(), "cgroup.events", OFlag::O_RDONLY).map(Self)
+    pub(super) fn open(cgroup: BorrowedFd<'_>) -> io::Result<Self> {
+        dir::open(cgroup, "cgroup.events", OFlag::O_RDONLY).map(Self)
     }
 
     pub(super) fn get(&mut self, key: &str) -> io::Result<Option<u64>> {

@@ -1,6 +1,7 @@
 //! Stopping and continuing all processes of a cgroup, with confirmation.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::controller::{Controller, Version};
@@ -51,7 +52,7 @@ impl Cgroup {
     pub fn is_frozen(&self) -> Result<bool> {
         let (node, version) = self.freezer()?;
         let frozen = match version {
-            Version::V2 => Events::open(node).and_then(|mut e| Ok(e.get("frozen")? == Some(1))),
+            Version::V2 => Events::open(node.fd()).and_then(|mut e| Ok(e.get("frozen")? == Some(1))),
             Version::V1 => dir::read(node.fd(), "freezer.state").map(|s| s.trim() == "FROZEN"),
         };
         frozen.map_err(|e| Error::os("read freezer state", self.directory_of(node), e))
@@ -87,7 +88,7 @@ impl Cgroup {
 
     fn freeze_v2(&self, node: &Node, deadline: Instant) -> Result<bool> {
         let failed = |step, e: io::Error| Error::os(step, self.directory_of(node), e);
-        let mut events = Events::open(node).map_err(|e| failed("open cgroup.events", e))?;
+        let mut events = Events::open(node.fd()).map_err(|e| failed("open cgroup.events", e))?;
         dir::write(node.fd(), "cgroup.freeze", "1")
             .map_err(|e| failed("write cgroup.freeze = 1", e))?;
         events
@@ -117,7 +118,7 @@ impl Cgroup {
 
     fn thaw_v2(&self, node: &Node) -> Result<()> {
         let failed = |step, e: io::Error| Error::os(step, self.directory_of(node), e);
-        let mut events = Events::open(node).map_err(|e| failed("open cgroup.events", e))?;
+        let mut events = Events::open(node.fd()).map_err(|e| failed("open cgroup.events", e))?;
         dir::write(node.fd(), "cgroup.freeze", "0")
             .map_err(|e| failed("write cgroup.freeze = 0", e))?;
         let mut wait = |time| {
@@ -217,4 +218,21 @@ impl Cgroup {
                 )
             })
     }
+}
+
+/// Waits until every cgroup below has stopped; one removed meanwhile does not count.
+fn descendants_frozen(parent: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
+    let gone = |e: &io::Error| matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV));
+    for name in dir::subdirectories(parent)? {
+        let frozen = dir::open_dir(parent, &name).and_then(|child| {
+            Ok(Events::open(child.as_fd())?.wait_for("frozen", 1, deadline)?
+                && descendants_frozen(child.as_fd(), deadline)?)
+        });
+        match frozen {
+            Ok(true) => {}
+            Err(e) if gone(&e) => {}
+            other => return other,
+        }
+    }
+    Ok(true)
 }

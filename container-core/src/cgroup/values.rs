@@ -124,8 +124,9 @@ pub fn weight_from_shares(shares: u64) -> u64 {
     10_f64.powf(exponent).ceil() as u64
 }
 
-/// v2 `cpu.weight` to v1 `cpu.shares`: the smallest share that [`weight_from_shares`] takes to a
-/// weight of at least `weight`, with 100 giving the default of 1024.
+/// v2 `cpu.weight` to v1 `cpu.shares`: the inverse of [`weight_from_shares`].
+///
+/// The largest share that weighs no more than `weight`; values outside are clamped.
 ///
 /// ```
 /// use container_core::cgroup::shares_from_weight;
@@ -134,19 +135,11 @@ pub fn weight_from_shares(shares: u64) -> u64 {
 /// ```
 #[must_use]
 pub fn shares_from_weight(weight: u64) -> u64 {
-    if weight == 100 {
-        return 1024;
-    }
-    let (mut low, mut high) = (SHARES_MIN, SHARES_MAX);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if weight_from_shares(middle) < weight {
-            low = middle + 1
-        } else {
-            high = middle
-        }
-    }
-    low
+    let exponent = (weight.clamp(1, WEIGHT_MAX) as f64).log10() + 7.0 / 34.0;
+    let log = ((125.0 * 125.0 + 4.0 * 612.0 * exponent).sqrt() - 125.0) / 2.0;
+    // The three fixed points are whole numbers that floating point just misses.
+    let shares = (log.exp2() + 1e-6).floor() as u64;
+    shares.clamp(SHARES_MIN, SHARES_MAX)
 }
 
 /// The highest id that a kernel can be built for.
@@ -332,9 +325,15 @@ mod tests {
         fn weights_survive_the_way_through_shares(weight in 1_u64..=10_000) {
             let shares = shares_from_weight(weight);
             prop_assert!((SHARES_MIN..=SHARES_MAX).contains(&shares));
-            let back = weight_from_shares(shares);
-            // Where one share more is several weights more, the next one reachable.
-            prop_assert!(back >= weight && (shares == 2 || weight_from_shares(shares - 1) < weight || weight == 100));
+            // Of small weights not every one has a share: then the next lighter one.
+            prop_assert!(weight_from_shares(shares) <= weight);
+            prop_assert!(shares == SHARES_MAX || weight_from_shares(shares + 1) > weight);
+        }
+
+        #[test]
+        fn shares_survive_the_way_through_weights(shares in 2_u64..=262_144) {
+            let weight = weight_from_shares(shares);
+            prop_assert_eq!(weight_from_shares(shares_from_weight(weight)), weight);
         }
 
         #[test]

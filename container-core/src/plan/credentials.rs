@@ -52,9 +52,11 @@ pub(super) fn add(assembly: &mut Assembly, description: &Description, ids: &Ids<
     match capabilities {
         Some(set) => add_capabilities(assembly, set),
         None if ids.in_user_namespace => {
-            let all = (1u64 << (last_capability() + 1)) - 1;
+            // An ordinary user inside has lost them by becoming that user.
+            let root = ids.user.is_none_or(|user| user.uid() == 0);
+            let set = if root { (1u64 << (last_capability() + 1)) - 1 } else { 0 };
             assembly.push(
-                Op::CapSet { effective: all, permitted: all, inheritable: 0 },
+                Op::CapSet { effective: set, permitted: set, inheritable: 0 },
                 "the init kept its capabilities across exec by making them ambient; the payload \
                  gets them by being root inside, or not at all",
             );

@@ -95,6 +95,7 @@ fn freezing_stops_and_thawing_continues() {
         group.thaw().unwrap();
         group.freeze().unwrap();
         group.freeze().unwrap();
+        group.thaw().unwrap();
     }
 }
 
@@ -119,18 +120,20 @@ fn a_frozen_group_with_children_can_be_killed() {
     }
 }
 
-/// A shell that forks without end: each pass of listing and signalling would miss some.
+/// Twenty chains of processes that each fork the next and end: whoever lists them and then
+/// signals what is on the list misses some.
 #[test]
 fn killing_misses_no_fork() {
     if !testkit::require_root() {
         return;
     }
     for hierarchy in layouts() {
-        let limits = Resources::new().pids_max(60);
+        let limits = Resources::new().pids_max(300);
         let group = group(&hierarchy, limits.controllers());
         group.apply(&limits).unwrap();
-        let forever = "f() { while :; do (f) & sleep 0.01; done; }; f";
-        let mut job = Job::running(&group, forever);
+        let chains = "f() { sleep 0.002; f & }; i=0; \
+                      while [ $i -lt 20 ]; do i=$((i + 1)); f & done; exec sleep 60";
+        let mut job = Job::running(&group, chains);
         eventually("it forks", || group.processes().unwrap().len() > 20);
         let start = Instant::now();
         group.kill().unwrap();

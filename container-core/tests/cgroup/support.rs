@@ -87,7 +87,11 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         let _ = self.0.kill();
-        let _ = self.0.wait();
+        // Not for ever: where a test failed, the process may be in a frozen v1 cgroup.
+        let start = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
