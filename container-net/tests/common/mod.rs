@@ -107,8 +107,12 @@ pub fn run_in(netns: &NetNs, stdin: Option<&NetNs>, program: &str, args: &[&str]
 
 /// Serves TCP connections in a namespace for ever: answers with the address that it sees.
 pub fn serve_tcp(netns: &NetNs, port: u16) {
+    serve_tcp_on(netns, Ipv4Addr::UNSPECIFIED, port);
+}
+
+pub fn serve_tcp_on(netns: &NetNs, address: Ipv4Addr, port: u16) {
     let listener = netns
-        .run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
+        .run(|| TcpListener::bind((address, port)))
         .unwrap()
         .unwrap();
     std::thread::spawn(move || {
