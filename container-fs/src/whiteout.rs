@@ -214,7 +214,8 @@ pub fn create_whiteout(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
     .map_err(|errno| {
         let error = Error::os("mknodat 0:0", name, errno);
         if errno == Errno::PERM {
-            return error.with_hint("run as root, or on Linux 5.8 or newer");
+            return error
+                .with_hint("run as root, or on Linux 5.8 or newer; not on an overlay itself");
         }
         error
     })

@@ -421,6 +421,28 @@ fn a_read_only_upper_is_refused() {
 }
 
 #[test]
+fn an_upper_on_an_overlay_is_refused() {
+    if !can_mount() {
+        return;
+    }
+    let (layout, outer) = (Layout::new(2), Layout::new(1));
+    let attached = outer
+        .stack()
+        .mount()
+        .unwrap()
+        .attach(outer.at("merged"))
+        .unwrap();
+    let [upper, work] = ["upper", "work"].map(|name| outer.at("merged").join(name));
+    fs::create_dir(&upper).unwrap();
+    fs::create_dir(&work).unwrap();
+    assert_eq!(
+        refused(&layout.stack().writable(upper, work)),
+        ErrorKind::Unsupported
+    );
+    attached.detach().unwrap();
+}
+
+#[test]
 fn what_bind_mounts_hide_the_kernel_refuses() {
     if !is_child() {
         // In the child's own mount namespace, nothing has to be cleaned up.

@@ -13,6 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::sys;
 
+/// `OVERLAYFS_SUPER_MAGIC` of `statfs(2)`.
+const OVERLAYFS_MAGIC: rustix::fs::FsWord = 0x794c_7630;
+
 /// What a directory is to the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -170,17 +173,24 @@ fn check_writable(upper: &Place, work: &Place) -> Result<()> {
         )
         .with_hint("put both into one directory"));
     }
+    let step = Role::Upper.open_step();
     let status = rustix::fs::fstatvfs(&upper.fd)
         .map_err(|errno| Error::os("fstatvfs", &upper.path, errno))?;
     if status.f_flag.contains(StatVfsMountFlags::RDONLY) {
         let reason = "the file system is mounted read-only";
-        let step = Role::Upper.open_step();
         return Err(Error::refused(
             ErrorKind::ReadOnly,
             step,
             &upper.path,
             reason,
         ));
+    }
+    let system =
+        rustix::fs::fstatfs(&upper.fd).map_err(|errno| Error::os("fstatfs", &upper.path, errno))?;
+    if system.f_type == OVERLAYFS_MAGIC {
+        let reason = "it lies on an overlay, which can't hold the marks of another";
+        let error = Error::refused(ErrorKind::Unsupported, step, &upper.path, reason);
+        return Err(error.with_hint("put upper and work on ext4, xfs, btrfs or tmpfs"));
     }
     Ok(())
 }

@@ -165,8 +165,8 @@ impl Stack {
     /// [`ReadOnly`](crate::ErrorKind::ReadOnly) for an upper that can't be written,
     /// [`TooLong`](crate::ErrorKind::TooLong) for what an old kernel can't be told.
     /// Then [`PermissionDenied`](crate::ErrorKind::PermissionDenied) without the privilege,
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) without overlayfs in the kernel, and
-    /// whatever `fsconfig(2)` and `mount(2)` answer.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without overlayfs in the kernel (before
+    /// anything is touched: for an upper directory that lies on an overlay itself), and whatever `fsconfig(2)` and `mount(2)` answer.
     pub fn mount(&self) -> Result<Mounted> {
         let places = check::check(self)?;
         let fd = mounting::mount(&places, &self.settings(), interface()?)?;
