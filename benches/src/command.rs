@@ -16,7 +16,7 @@ pub struct Report {
     pub notes: Vec<String>,
     /// The figures.
     pub table: Table,
-    /// What could not be measured, and why.
+    /// What could not be measured, wholly or in part, and why.
     pub unavailable: Vec<Unavailable>,
     /// Lines below the table: comparisons across rows.
     pub findings: Vec<String>,
@@ -91,7 +91,7 @@ fn render(report: &Report) -> String {
         text.push_str(&format!("{finding}\n"));
     }
     if !report.unavailable.is_empty() {
-        text.push_str("\nnot measured:\n");
+        text.push_str("\nleft out:\n");
     }
     for row in &report.unavailable {
         text.push_str(&format!("  {}: {}\n", row.name, row.reason));

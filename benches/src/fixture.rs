@@ -97,10 +97,10 @@ impl Fixture {
         self.dir.join("bundle")
     }
 
-    /// The runtimes' `--root`.
+    /// A runtime's `--root`.
     #[must_use]
-    pub fn state(&self) -> PathBuf {
-        self.dir.join("state")
+    pub fn state(&self, runtime: &str) -> PathBuf {
+        self.dir.join("state").join(runtime)
     }
 
     /// The name of the cgroup that the runtimes make, at the root of the hierarchies.

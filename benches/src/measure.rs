@@ -1,11 +1,13 @@
 //! The alternation: all rows in turn, round after round.
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::row::Row;
 use crate::stats::Samples;
 
-/// A row that could not be measured (to its end), and why.
+/// A row that could not be measured, or one whose runs failed in part, and why.
 #[derive(Clone, Debug)]
 pub struct Unavailable {
     /// The row's name.
@@ -14,30 +16,41 @@ pub struct Unavailable {
     pub reason: String,
 }
 
+/// What has come of one row so far.
+#[derive(Debug, Default)]
+struct Progress {
+    times: Vec<Duration>,
+    failures: usize,
+    last: String,
+}
+
+impl Progress {
+    fn take(&mut self, row: &mut Row) -> bool {
+        match (row.run)() {
+            Ok(time) => self.times.push(time),
+            Err(error) => {
+                self.failures += 1;
+                self.last = error.to_string();
+            }
+        }
+        self.failures <= row.tolerates
+    }
+}
+
 /// Runs every row `warm_up` times, then `runs` rounds of all rows, each round in a new order. A row
-/// with a stride takes part in every stride-th round. A row that fails is measured no further: its
-/// times are thrown away and its error is returned beside the others' times.
+/// with a stride takes part in every stride-th round. A row that fails more often than it
+/// [tolerates](Row::tolerates) is measured no further and its times are thrown away; every failure
+/// is told beside the times.
 pub fn alternate(
     rows: &mut [Row],
     runs: usize,
     warm_up: usize,
 ) -> (Vec<Samples>, Vec<Unavailable>) {
-    let mut samples: Vec<Samples> = rows
-        .iter()
-        .map(|row| Samples {
-            name: row.name.clone(),
-            floor: row.floor.clone(),
-            times: vec![],
-        })
-        .collect();
-    let mut failed: Vec<Option<String>> = vec![None; rows.len()];
-    for (row, failed) in rows.iter_mut().zip(&mut failed) {
-        for _ in 0..warm_up.div_ceil(row.stride) {
-            if let Err(error) = (row.run)() {
-                *failed = Some(error.to_string());
-                break;
-            }
-        }
+    let mut progress: Vec<Progress> = rows.iter().map(|_| Progress::default()).collect();
+    for (row, progress) in rows.iter_mut().zip(&mut progress) {
+        let mut warm = 0..warm_up.div_ceil(row.stride);
+        while warm.next().is_some() && progress.take(row) {}
+        progress.times.clear();
     }
     let bar = ProgressBar::new(runs as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rounds, {eta} left") {
@@ -48,28 +61,41 @@ pub fn alternate(
     for round in 0..runs {
         shuffle(&mut order, &mut random);
         for &index in &order {
-            if failed[index].is_some() || round % rows[index].stride != 0 {
-                continue;
-            }
-            match (rows[index].run)() {
-                Ok(time) => samples[index].times.push(time),
-                Err(error) => failed[index] = Some(format!("in round {round}: {error}")),
+            let (row, progress) = (&mut rows[index], &mut progress[index]);
+            if progress.failures <= row.tolerates && round % row.stride == 0 {
+                progress.take(row);
             }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let failed: Vec<Unavailable> = rows
-        .iter()
-        .zip(failed)
-        .filter_map(|(row, reason)| {
-            Some(Unavailable {
-                name: row.name.clone(),
-                reason: reason?,
-            })
-        })
-        .collect();
-    samples.retain(|row| !failed.iter().any(|gone| gone.name == row.name));
+    collect(rows, progress)
+}
+
+fn collect(rows: &[Row], progress: Vec<Progress>) -> (Vec<Samples>, Vec<Unavailable>) {
+    let (mut samples, mut failed) = (vec![], vec![]);
+    for (row, progress) in rows.iter().zip(progress) {
+        let Progress {
+            times,
+            failures,
+            last,
+        } = progress;
+        let (name, floor) = (row.name.clone(), row.floor.clone());
+        if failures > 0 {
+            let reason = if failures > row.tolerates {
+                format!("after {} good runs: {last}", times.len())
+            } else {
+                format!("{failures} failed runs are not in its figures, the last: {last}")
+            };
+            failed.push(Unavailable {
+                name: name.clone(),
+                reason,
+            });
+        }
+        if failures <= row.tolerates {
+            samples.push(Samples { name, floor, times });
+        }
+    }
     (samples, failed)
 }
 
@@ -85,32 +111,47 @@ fn shuffle(order: &mut [usize], random: &mut u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    /// A row that fails in each `nth` run.
+    fn flaky(name: &str, nth: usize) -> Row {
+        let mut runs = 0;
+        Row::new(name, "a", move || {
+            runs += 1;
+            if runs % nth == 0 {
+                Err("gone".into())
+            } else {
+                Ok(Duration::ZERO)
+            }
+        })
+    }
 
     #[test]
     fn strides_and_failures() {
-        let mut left = 3;
         let mut rows = vec![
             Row::new("a", "a", || Ok(Duration::ZERO)),
             Row::new("b", "a", || Ok(Duration::ZERO)).every(10),
-            Row::new("c", "a", move || {
-                left -= 1;
-                if left == 0 {
-                    Err("gone".into())
-                } else {
-                    Ok(Duration::ZERO)
-                }
-            }),
+            flaky("c", 3),
+            flaky("d", 50).tolerating(2),
+            flaky("e", 50).tolerating(1),
         ];
         let (samples, failed) = alternate(&mut rows, 100, 1);
         let counts: Vec<_> = samples
             .iter()
             .map(|row| (&*row.name, row.times.len()))
             .collect();
-        assert_eq!(counts, [("a", 100), ("b", 10)]);
-        assert_eq!(failed.len(), 1);
-        assert_eq!(failed[0].reason, "in round 1: gone");
+        assert_eq!(counts, [("a", 100), ("b", 10), ("d", 98)]);
+        let failed: Vec<_> = failed
+            .iter()
+            .map(|row| (&*row.name, &*row.reason))
+            .collect();
+        assert_eq!(
+            failed,
+            [
+                ("c", "after 1 good runs: gone"),
+                ("d", "2 failed runs are not in its figures, the last: gone"),
+                ("e", "after 97 good runs: gone"),
+            ]
+        );
     }
 }

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::env;
-use std::ffi::{CString, OsString, c_char};
+use std::ffi::{CString, OsStr, OsString, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,8 +20,11 @@ use crate::Result;
 use crate::fixture::{self, Fixture};
 use crate::row::{Namespaces, Row};
 
-/// After this time a peer counts as hung, is killed, and its row is given up.
-const LIMIT: Duration = Duration::from_secs(10);
+/// After this time a peer counts as hung and is killed.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// youki is known to wait for ever when the container ends before it blocks `SIGCHLD`.
+const TOLERATED: usize = 3;
 
 /// One peer's command line.
 #[derive(Debug)]
@@ -91,7 +94,7 @@ pub fn peers(fixture: &Fixture) -> Vec<Peer> {
         stride: 10,
         runtime: true,
         program,
-        arguments: runtime(fixture, options),
+        arguments: runtime(fixture, program, options),
     }));
     peers
 }
@@ -140,8 +143,8 @@ fn bwrap(fixture: &Fixture, user: &[&str]) -> Vec<OsString> {
 }
 
 /// Without the container's id, which comes last.
-fn runtime(fixture: &Fixture, options: &[&str]) -> Vec<OsString> {
-    let mut list = vec!["--root".into(), fixture.state().into()];
+fn runtime(fixture: &Fixture, program: &str, options: &[&str]) -> Vec<OsString> {
+    let mut list = vec!["--root".into(), fixture.state(program).into()];
     list.extend(options.iter().map(OsString::from));
     list.extend(["run".into(), "--bundle".into(), fixture.bundle().into()]);
     list
@@ -198,29 +201,52 @@ impl Peer {
             argv.push(CString::new(word.clone().into_vec())?);
         }
         let program = CString::new(program.as_os_str().as_bytes())?;
+        let state = self.arguments.get(1).cloned().unwrap_or_default();
         let count = Cell::new(0u64);
         let name = self.name;
         let run = move || {
             let mut argv = argv.clone();
+            count.set(count.get() + 1);
+            let id = format!("versus-{}-{}", std::process::id(), count.get());
             if runtime {
-                count.set(count.get() + 1);
-                argv.push(c_string(&format!(
-                    "versus-{}-{}",
-                    std::process::id(),
-                    count.get()
-                ))?);
+                argv.push(c_string(&id)?);
             }
             let start = Instant::now();
             let pid = posix_spawn(&program, &argv)?;
-            let code = wait_with_limit(pid, LIMIT)?;
+            let ended = wait_with_limit(pid, LIMIT);
             let time = start.elapsed();
-            if code == 0 {
-                Ok(time)
-            } else {
-                Err(format!("{name}: exit code {code}").into())
+            if runtime && !matches!(ended, Ok(0)) {
+                delete(
+                    Path::new(OsStr::from_bytes(program.as_bytes())),
+                    &state,
+                    OsStr::new(&id),
+                );
+            }
+            match ended? {
+                0 => Ok(time),
+                code => Err(format!("{name}: exit code {code}").into()),
             }
         };
-        Ok(Row::new(self.name, self.against.floor(), run).every(self.stride))
+        let tolerates = if runtime { TOLERATED } else { 0 };
+        let row = Row::new(self.name, self.against.floor(), run);
+        Ok(row.every(self.stride).tolerating(tolerates))
+    }
+}
+
+/// Removes a container that a failed run may have left.
+fn delete(program: &Path, state: &OsStr, id: &OsStr) {
+    let mut command = Command::new(program);
+    command
+        .arg("--root")
+        .arg(state)
+        .args(["delete", "--force"])
+        .arg(id);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if let Ok(child) = command.spawn() {
+        let _ = wait_with_limit(child.id() as libc::pid_t, LIMIT);
     }
 }
 
@@ -234,16 +260,13 @@ pub fn clean_up(fixture: &Fixture) {
     };
     for peer in peers(fixture).iter().filter(|peer| peer.runtime) {
         let Some(program) = peer.find() else { continue };
-        for container in left(&fixture.state()) {
-            let _ = Command::new(&program)
-                .arg("--root")
-                .arg(fixture.state())
-                .args(["delete", "--force"])
-                .args(container.file_name())
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
+        let state = fixture.state(peer.program);
+        for container in left(&state) {
+            delete(
+                &program,
+                state.as_os_str(),
+                container.file_name().unwrap_or_default(),
+            );
         }
     }
     let hierarchies = Path::new("/sys/fs/cgroup");

@@ -48,6 +48,9 @@ pub struct Row {
     pub floor: String,
     /// Run in every n-th round: above 1 for what takes much longer than the rest.
     pub stride: usize,
+    /// How many failed runs are passed over (and told) before the row is given up: above 0 for
+    /// peers that are known to hang now and then.
+    pub tolerates: usize,
     /// The work.
     pub run: Run,
 }
@@ -63,6 +66,7 @@ impl Row {
             name: name.into(),
             floor: floor.into(),
             stride: 1,
+            tolerates: 0,
             run: Box::new(run),
         }
     }
@@ -71,6 +75,13 @@ impl Row {
     #[must_use]
     pub fn every(mut self, stride: usize) -> Self {
         self.stride = stride.max(1);
+        self
+    }
+
+    /// Passes over so many failed runs.
+    #[must_use]
+    pub fn tolerating(mut self, failures: usize) -> Self {
+        self.tolerates = failures;
         self
     }
 }

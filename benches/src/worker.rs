@@ -117,6 +117,7 @@ pub fn remote(worker: &Rc<RefCell<Worker>>, row: &Row, name: String) -> Row {
         worker.borrow_mut().run(&target)
     })
     .every(row.stride)
+    .tolerating(row.tolerates)
 }
 
 /// The worker's side: serves requests from standard input until its end.
