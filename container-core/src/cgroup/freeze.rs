@@ -52,7 +52,9 @@ impl Cgroup {
     pub fn is_frozen(&self) -> Result<bool> {
         let (node, version) = self.freezer()?;
         let frozen = match version {
-            Version::V2 => Events::open(node.fd()).and_then(|mut e| Ok(e.get("frozen")? == Some(1))),
+            Version::V2 => {
+                Events::open(node.fd()).and_then(|mut e| Ok(e.get("frozen")? == Some(1)))
+            }
             Version::V1 => dir::read(node.fd(), "freezer.state").map(|s| s.trim() == "FROZEN"),
         };
         frozen.map_err(|e| Error::os("read freezer state", self.directory_of(node), e))
@@ -91,9 +93,13 @@ impl Cgroup {
         let mut events = Events::open(node.fd()).map_err(|e| failed("open cgroup.events", e))?;
         dir::write(node.fd(), "cgroup.freeze", "1")
             .map_err(|e| failed("write cgroup.freeze = 1", e))?;
-        events
-            .wait_for("frozen", 1, deadline)
-            .map_err(|e| failed("wait for cgroup.events", e))
+        let frozen = events.wait_for("frozen", 1, deadline);
+        if !frozen.map_err(|e| failed("wait for cgroup.events", e))? {
+            return Ok(false);
+        }
+        // A cgroup with processes of its own says so when these have stopped, whatever the
+        // children still do.
+        descendants_frozen(node.fd(), deadline).map_err(|e| failed("wait for cgroup.events", e))
     }
 
     fn freeze_v1(&self, node: &Node, deadline: Instant) -> Result<bool> {
@@ -225,8 +231,10 @@ fn descendants_frozen(parent: BorrowedFd<'_>, deadline: Instant) -> io::Result<b
     let gone = |e: &io::Error| matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV));
     for name in dir::subdirectories(parent)? {
         let frozen = dir::open_dir(parent, &name).and_then(|child| {
-            Ok(Events::open(child.as_fd())?.wait_for("frozen", 1, deadline)?
-                && descendants_frozen(child.as_fd(), deadline)?)
+            Ok(
+                Events::open(child.as_fd())?.wait_for("frozen", 1, deadline)?
+                    && descendants_frozen(child.as_fd(), deadline)?,
+            )
         });
         match frozen {
             Ok(true) => {}
