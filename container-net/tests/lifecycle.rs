@@ -84,7 +84,7 @@ fn dropped_handles_remove_what_they_stand_for() {
             .wait()
             .unwrap();
         // A task that nobody waits for, either.
-        drop(network.connect(&NetNs::new().unwrap(), EndpointOptions::new()));
+        drop(network.connect(NetNs::new().unwrap(), EndpointOptions::new()));
     }
     assert_eq!(world.trace(), nothing());
 }
