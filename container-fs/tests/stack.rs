@@ -7,7 +7,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use common::{Layout, as_ordinary_user, can_mount, is_child, lines, mount_options};
+use common::{Layout, as_ordinary_user, can_mount, is_child, lines, mount_options, temp_dir};
 use container_fs::whiteout::is_whiteout;
 use container_fs::{ErrorKind, MountOption, Root, Stack, XattrNamespace};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
@@ -104,7 +104,7 @@ fn apply(options: &[MountOption]) -> rustix::io::Result<OwnedFd> {
 
 fn options_mount_the_stack() {
     for name in ["plain", "a:b", "a\\b", "a\\:b", "a\nb", "a,b"] {
-        let dir = TempDir::new();
+        let dir = temp_dir();
         let [low, high, upper, work] =
             ["low", "high", "upper", "work"].map(|part| dir.join(format!("{part} {name}")));
         for path in [&low, &high, &upper, &work] {
@@ -392,11 +392,14 @@ fn bad_stacks_are_refused_before_anything_is_touched() {
 #[test]
 fn upper_and_work_on_different_file_systems_are_refused() {
     let layout = Layout::new(2);
-    let elsewhere = TempDir::new_in("/dev/shm");
     let device = |path: &Path| std::os::unix::fs::MetadataExt::dev(&fs::metadata(path).unwrap());
-    if device(elsewhere.path()) == device(layout.dir.path()) {
+    let here = device(layout.dir.path());
+    let others = ["/dev/shm", "/tmp", "/var/tmp"];
+    let Some(other) = others.iter().find(|other| device(Path::new(other)) != here) else {
+        eprintln!("SKIP: needs two file systems among {others:?}");
         return;
-    }
+    };
+    let elsewhere = TempDir::new_in(other);
     let stack = layout
         .stack()
         .writable(layout.at("upper"), elsewhere.path());

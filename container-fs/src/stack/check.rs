@@ -14,7 +14,7 @@ use crate::metadata::Metadata;
 use crate::sys;
 
 /// `OVERLAYFS_SUPER_MAGIC` of `statfs(2)`.
-const OVERLAYFS_MAGIC: rustix::fs::FsWord = 0x794c_7630;
+pub(super) const OVERLAYFS_MAGIC: rustix::fs::FsWord = 0x794c_7630;
 
 /// What a directory is to the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

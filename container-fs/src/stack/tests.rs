@@ -8,6 +8,14 @@ use crate::error::ErrorKind;
 use crate::safe_path::Root;
 use testkit::TempDir;
 
+/// Not on an overlay, as `/tmp` is in many a container: it can't hold an upper directory.
+fn temp_dir() -> TempDir {
+    match rustix::fs::statfs(std::env::temp_dir()).unwrap().f_type {
+        check::OVERLAYFS_MAGIC => TempDir::new_in("/dev/shm"),
+        _ => TempDir::new(),
+    }
+}
+
 fn layers(dir: &TempDir, count: usize) -> Vec<PathBuf> {
     (0..count)
         .map(|index| {
@@ -43,7 +51,7 @@ fn each_interface_mounts_the_same_tree() {
     }
     for interface in interfaces() {
         for count in [1, 2, 300, 500] {
-            let dir = TempDir::new();
+            let dir = temp_dir();
             let (upper, work) = (dir.join("upper"), dir.join("work"));
             fs::create_dir(&upper).unwrap();
             fs::create_dir(&work).unwrap();
@@ -83,7 +91,7 @@ fn each_interface_takes_any_name() {
             ":",
             long.as_str(),
         ] {
-            let dir = TempDir::new();
+            let dir = temp_dir();
             let [lower, other, upper, work] =
                 ["lower", "other", "upper", "work"].map(|part| dir.join(format!("{part}{name}")));
             for path in [&lower, &other, &upper, &work] {
@@ -107,7 +115,7 @@ fn a_single_layer_is_read_only() {
         return;
     }
     for interface in interfaces() {
-        let dir = TempDir::new();
+        let dir = temp_dir();
         let layers = layers(&dir, 1);
         let root = Root::open(&layers[0]).unwrap();
         crate::whiteout::create_whiteout(&root, "gone").unwrap();
@@ -140,7 +148,7 @@ fn the_callers_thread_is_left_alone() {
     };
     let before = state().0;
     let cwd = state().1;
-    let dir = TempDir::new();
+    let dir = temp_dir();
     let mounted = mount_by(&Stack::new(layers(&dir, 400)), Interface::Data).unwrap();
     assert_eq!((before, cwd), (state().0, state().1));
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();

@@ -28,11 +28,11 @@ pub fn as_ordinary_user(test: &str) {
     if is_child() || !testkit::require_unprivileged_userns() {
         return;
     }
-    let dir = TempDir::new();
+    let (dir, programs) = (temp_dir(), TempDir::new());
     let exe = env::current_exe().unwrap();
     let mut command = if testkit::is_root() {
         // The build directory may be out of nobody's reach.
-        let copy = dir.join("test");
+        let copy = programs.join("test");
         fs::copy(&exe, &copy).unwrap();
         std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         let mut command = Command::new("setpriv");
@@ -68,6 +68,16 @@ pub fn can_mount() -> bool {
     is_child() || testkit::require_root()
 }
 
+/// A directory that an overlay can write to: not on an overlay itself, as `/tmp` is in many a
+/// container.
+pub fn temp_dir() -> TempDir {
+    const OVERLAYFS_MAGIC: rustix::fs::FsWord = 0x794c_7630;
+    match rustix::fs::statfs(env::temp_dir()).unwrap().f_type {
+        OVERLAYFS_MAGIC => TempDir::new_in("/dev/shm"),
+        _ => TempDir::new(),
+    }
+}
+
 /// Directories for a stack, in a directory of their own.
 pub struct Layout {
     pub dir: TempDir,
@@ -76,7 +86,7 @@ pub struct Layout {
 
 impl Layout {
     pub fn new(count: usize) -> Self {
-        let dir = TempDir::new();
+        let dir = temp_dir();
         let layers: Vec<PathBuf> = (0..count)
             .map(|index| dir.join(format!("l{index}")))
             .collect();
