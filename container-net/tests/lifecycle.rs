@@ -394,22 +394,75 @@ fn networks_work_for_the_root_of_a_user_namespace() {
     );
 }
 
-/// The child of the next test: makes a network and waits to be killed.
+/// The child of the next two tests: makes a network and waits to be killed, or goes on making
+/// and removing them until it is.
 #[test]
 fn owner_that_waits_to_be_killed() {
     let Ok(run_dir) = std::env::var("CONTAINER_NET_TEST_RUN_DIR") else {
         return;
     };
-    let network = Network::bridge("doomed")
-        .run_dir(run_dir)
-        .create()
-        .wait()
-        .unwrap();
+    let busy = std::env::var_os("CONTAINER_NET_TEST_BUSY").is_some();
     let netns = NetNs::new().unwrap();
-    let options = EndpointOptions::new().publish(Port::tcp(8080, 80));
-    let _end = network.connect(&netns, options).wait().unwrap();
-    println!("ready");
-    std::thread::sleep(Duration::from_secs(60));
+    loop {
+        let network = Network::bridge("doomed")
+            .run_dir(&run_dir)
+            .create()
+            .wait()
+            .unwrap();
+        let options = EndpointOptions::new().publish(Port::tcp(8080, 80));
+        let end = network.connect(&netns, options).wait().unwrap();
+        println!("ready");
+        if !busy {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        end.disconnect().wait().unwrap();
+        network.remove().wait().unwrap();
+    }
+}
+
+/// Starts this test program as an owner on the world's host, and waits until it has a network.
+fn start_owner(world: &World, busy: bool) -> std::process::Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["owner_that_waits_to_be_killed", "--exact", "--nocapture"])
+        .env("CONTAINER_NET_TEST_RUN_DIR", world.run_dir())
+        .stdout(Stdio::piped());
+    if busy {
+        command.env("CONTAINER_NET_TEST_BUSY", "1");
+    }
+    // A child inherits the namespace of the thread that starts it.
+    let mut child = world.host.run(|| command.spawn()).unwrap().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.ends_with("ready\n") {
+        line.clear();
+        assert_ne!(
+            output.read_line(&mut line).unwrap(),
+            0,
+            "the owner ended early"
+        );
+    }
+    // Keep the pipe open and empty: the busy owner prints on.
+    std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    child
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_nothing_for_good() {
+    if !ready() {
+        return;
+    }
+    let world = World::new();
+    for round in 0..12u64 {
+        let mut owner = start_owner(&world, true);
+        // Spread over the some 100 ms that a round of the owner's takes.
+        std::thread::sleep(Duration::from_millis(round * 37 % 111));
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+        let sweeper = world.network("sweeper").create().wait().unwrap();
+        sweeper.remove().wait().unwrap();
+        assert_eq!(world.trace(), nothing(), "round {round}");
+    }
 }
 
 #[test]
@@ -419,25 +472,9 @@ fn what_a_killed_owner_left_is_removed_by_the_next() {
     }
     let world = World::new();
     let survivor = world.network("alive").create().wait().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child
-        .args(["owner_that_waits_to_be_killed", "--exact", "--nocapture"])
-        .env("CONTAINER_NET_TEST_RUN_DIR", world.run_dir())
-        .stdout(Stdio::piped());
-    // The child inherits the namespace of the thread that starts it.
-    let mut child = world.host.run(|| child.spawn()).unwrap().unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    assert!(
-        output
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line.ends_with("ready"))
-    );
-    // The container outlives its owner.
-    let orphan = format!("/proc/{}/task", child.id());
-    assert!(std::path::Path::new(&orphan).exists());
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut owner = start_owner(&world, false);
+    owner.kill().unwrap();
+    owner.wait().unwrap();
     let left = world.trace();
     for word in ["doomed", "8080"] {
         assert!(
