@@ -155,7 +155,7 @@ fn dynamic<H: FileHeader<Endian = Endianness>>(
             elf::DT_RPATH => found.rpath = Some(text()?),
             elf::DT_RUNPATH => found.runpath = Some(text()?),
             elf::DT_FLAGS_1 => {
-                found.no_default = entry.val(endian) & u64::from(elf::DF_1_NODEFLIB.0) != 0;
+                found.no_default = entry.val(endian) & elf::DF_1_NODEFLIB.0 != 0;
             }
             _ => {}
         }

@@ -426,7 +426,7 @@ impl LayerBuilder {
     }
 
     /// Every slot under its name in the tar: by path, a directory before its content, the
-    /// whiteouts of a directory before the rest.
+    /// whiteouts of a directory before the rest; hard links last, after the files that they name.
     fn in_order(&self) -> Vec<(PathBuf, Slot)> {
         let plain = self.nodes.iter().map(|(path, (node, metadata))| {
             (
@@ -445,7 +445,11 @@ impl LayerBuilder {
             .iter()
             .map(|path| (path.join(OPAQUE_NAME), true, Slot::Opaque));
         let mut all: Vec<_> = plain.chain(hidden).chain(opaque).collect();
-        all.sort_by(|(a, a_mark, _), (b, b_mark, _)| order(a, *a_mark).cmp(order(b, *b_mark)));
+        let is_link = |slot: &Slot| matches!(slot, Slot::Node(Node::Hardlink(_), _));
+        all.sort_by(|(a, a_mark, a_slot), (b, b_mark, b_slot)| {
+            let by_path = order(a, *a_mark).cmp(order(b, *b_mark));
+            is_link(a_slot).cmp(&is_link(b_slot)).then(by_path)
+        });
         all.into_iter()
             .map(|(path, _, slot)| (path, slot))
             .collect()

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read};
+use std::ops::Range;
 
 use tar::{EntryType, Header};
 
@@ -18,6 +19,16 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The most that the long names and pax records of one entry may take, in bytes.
 const MAX_METADATA: u64 = 1 << 20;
+
+// Where the numbers stand in a header.
+const MODE: Range<usize> = 100..108;
+const UID: Range<usize> = 108..116;
+const GID: Range<usize> = 116..124;
+const SIZE: Range<usize> = 124..136;
+const MTIME: Range<usize> = 136..148;
+const CHECKSUM: Range<usize> = 148..156;
+const DEVICE_MAJOR: Range<usize> = 329..337;
+const DEVICE_MINOR: Range<usize> = 337..345;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,13 +131,16 @@ impl<R: Read> TarReader<R> {
         }
     }
 
+    /// Reads over what is left of the present entry. Some programs leave out the padding behind
+    /// the last one, so the stream may end there, but not in the content.
     fn skip(&mut self) -> Result<()> {
-        let rest = self.left + self.padding;
+        let (left, padding) = (self.left, self.padding);
         self.left = 0;
         self.padding = 0;
-        let skipped = io::copy(&mut self.inner.by_ref().take(rest), &mut io::sink())
+        let mut rest = self.inner.by_ref().take(left + padding);
+        let skipped = io::copy(&mut rest, &mut io::sink())
             .map_err(|error| Error::os("read layer", "", error))?;
-        if skipped != rest {
+        if skipped < left {
             return Err(malformed("", "the archive ends in the middle of a file"));
         }
         Ok(())
@@ -156,15 +170,15 @@ impl<R: Read> TarReader<R> {
             .iter()
             .enumerate()
             .map(|(at, byte)| {
-                if (148..156).contains(&at) {
+                if CHECKSUM.contains(&at) {
                     32
                 } else {
                     u32::from(*byte)
                 }
             })
             .sum();
-        match header.cksum() {
-            Ok(stated) if stated == sum => Ok(Some(header)),
+        match number(&header, CHECKSUM, "checksum") {
+            Ok(stated) if stated == u64::from(sum) => Ok(Some(header)),
             _ => Err(malformed("", "a header's checksum does not match")),
         }
     }
@@ -184,7 +198,7 @@ impl<R: Read> TarReader<R> {
 
     /// The content of an entry that describes the next one.
     fn records(&mut self, header: &Header, pending: &mut Pending) -> Result<Vec<u8>> {
-        let size = number(header.entry_size(), "size")?;
+        let size = number(header, SIZE, "size")?;
         pending.used = pending.used.saturating_add(size);
         if pending.used > MAX_METADATA {
             let reason = "the pax records and long names of one entry exceed 1 MiB";
@@ -235,7 +249,7 @@ impl<R: Read> TarReader<R> {
         };
         let size = match pax.size {
             Some(size) => size,
-            None => number(header.entry_size(), "size")?,
+            None => number(header, SIZE, "size")?,
         };
         let kind = match header.entry_type() {
             EntryType::Regular if path.ends_with(b"/") => Kind::Dir,
@@ -244,8 +258,8 @@ impl<R: Read> TarReader<R> {
             EntryType::Symlink => Kind::Symlink(link()),
             EntryType::Link => Kind::Hardlink(link()),
             EntryType::Fifo => Kind::Fifo,
-            EntryType::Char => device(header, &path).map(|(a, b)| Kind::Char(a, b))?,
-            EntryType::Block => device(header, &path).map(|(a, b)| Kind::Block(a, b))?,
+            EntryType::Char => device(header).map(|(a, b)| Kind::Char(a, b))?,
+            EntryType::Block => device(header).map(|(a, b)| Kind::Block(a, b))?,
             EntryType::GNUSparse => return Err(unsupported(shown(), "a sparse file of GNU tar")),
             other => {
                 let reason = format!("an entry of the unknown type {:#04x}", other.as_byte());
@@ -260,13 +274,13 @@ impl<R: Read> TarReader<R> {
         }
         self.set_size(size)?;
         let metadata = Metadata {
-            mode: number(header.mode().map(u64::from), "mode")? as u32 & 0o7777,
-            uid: id(pax.uid, header.uid(), &path)?,
-            gid: id(pax.gid, header.gid(), &path)?,
+            mode: (number(header, MODE, "mode")? & 0o7777) as u32,
+            uid: id(pax.uid, header, UID, &path)?,
+            gid: id(pax.gid, header, GID, &path)?,
             mtime: match pax.mtime {
                 Some(mtime) => mtime,
                 // Base-256 times before 1970 come out as their two's complement.
-                None => Timestamp::from_seconds(number(header.mtime(), "mtime")? as i64),
+                None => Timestamp::from_seconds(number(header, MTIME, "mtime")? as i64),
             },
             xattrs: pax.xattrs,
         };
@@ -289,14 +303,47 @@ impl<R: Read> Read for TarReader<R> {
     }
 }
 
-fn number(field: io::Result<u64>, name: &str) -> Result<u64> {
-    field.map_err(|_| malformed("", format!("the {name} field of a header is no number")))
+/// A number of the header, in octal or, with the top bit set, in base 256. Blank means 0.
+fn number(header: &Header, field: Range<usize>, name: &str) -> Result<u64> {
+    let field = &header.as_bytes()[field];
+    let parsed = match field.first() {
+        Some(first) if first & 0x80 != 0 => base_256(field),
+        _ => {
+            let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
+            let digits = field[..end].trim_ascii();
+            let octal = |sum: u64, b: &u8| match b {
+                b'0'..=b'7' => sum.checked_mul(8)?.checked_add(u64::from(b - b'0')),
+                _ => None,
+            };
+            digits.iter().try_fold(0, octal)
+        }
+    };
+    parsed.ok_or_else(|| malformed("", format!("the {name} field of a header is no number")))
 }
 
-fn id(pax: Option<u64>, header: io::Result<u64>, path: &[u8]) -> Result<u32> {
+/// Big-endian two's complement; a negative number comes out as its 64-bit pattern.
+fn base_256(field: &[u8]) -> Option<u64> {
+    let negative = field[0] & 0x40 != 0;
+    let filler = if negative { 0xff } else { 0x00 };
+    let (high, low) = field.split_at(field.len().saturating_sub(8));
+    let first = if negative { field[0] } else { field[0] & 0x7f };
+    let mut high = high.iter().skip(1).chain(std::iter::once(&first));
+    // Of a field of eight bytes, the first is part of the number itself.
+    if field.len() > 8 && !high.all(|b| *b == filler) {
+        return None;
+    }
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(low);
+    if field.len() == 8 {
+        bytes[0] = first;
+    }
+    Some(u64::from_be_bytes(bytes))
+}
+
+fn id(pax: Option<u64>, header: &Header, field: Range<usize>, path: &[u8]) -> Result<u32> {
     let id = match pax {
         Some(id) => id,
-        None => number(header, "owner")?,
+        None => number(header, field, "owner")?,
     };
     match u32::try_from(id) {
         Ok(small) if small <= MAX_ID => Ok(small),
@@ -310,14 +357,12 @@ fn id(pax: Option<u64>, header: io::Result<u64>, path: &[u8]) -> Result<u32> {
     }
 }
 
-fn device(header: &Header, path: &[u8]) -> Result<(u32, u32)> {
-    match (header.device_major(), header.device_minor()) {
-        (Ok(major), Ok(minor)) => Ok((major.unwrap_or(0), minor.unwrap_or(0))),
-        _ => Err(malformed(
-            String::from_utf8_lossy(path),
-            "a device number that is no number",
-        )),
-    }
+fn device(header: &Header) -> Result<(u32, u32)> {
+    let part = |field| {
+        let number = number(header, field, "device")?;
+        u32::try_from(number).map_err(|_| malformed("", "a device number beyond 32 bits"))
+    };
+    Ok((part(DEVICE_MAJOR)?, part(DEVICE_MINOR)?))
 }
 
 /// The content of a GNU long name: text up to a NUL.
@@ -340,4 +385,33 @@ pub(crate) fn malformed(object: impl Into<String>, reason: impl Into<Cow<'static
 
 fn unsupported(object: String, reason: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Unsupported, "read layer", object, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_all_forms() {
+        let parse = |field: &[u8]| {
+            let mut header = Header::new_old();
+            header.as_mut_bytes()[MTIME].fill(0);
+            header.as_mut_bytes()[MTIME.start..MTIME.start + field.len()].copy_from_slice(field);
+            number(&header, MTIME, "mtime").ok().map(|n| n as i64)
+        };
+        assert_eq!(parse(b""), Some(0));
+        assert_eq!(parse(b"            "), Some(0));
+        assert_eq!(parse(b"00000000017"), Some(15));
+        assert_eq!(parse(b"   17 \0xxxx"), Some(15));
+        assert_eq!(parse(b"777777777777"), Some(0o777_777_777_777));
+        for bad in [&b"8"[..], b"-1", b"0x1", b"1 1"] {
+            assert_eq!(parse(bad), None);
+        }
+        let wide = |high: [u8; 4], low: i64| [&high[..], &low.to_be_bytes()[..]].concat();
+        assert_eq!(parse(&wide([0x80, 0, 0, 0], 1 << 40)), Some(1 << 40));
+        assert_eq!(parse(&wide([0xff, 0xff, 0xff, 0xff], -5)), Some(-5));
+        assert_eq!(parse(&wide([0x80, 0, 0, 1], 0)), None);
+        let eight = |field: [u8; 8]| base_256(&field);
+        assert_eq!(eight([0x80, 0, 0, 0, 0, 0x26, 0x25, 0xa0]), Some(2_500_000));
+    }
 }
