@@ -273,6 +273,13 @@ impl Scope<'_> {
 
     /// Puts the standard streams and passed descriptors in their places.
     fn add_streams(&self, assembly: &mut Assembly) -> Result<Option<Slot>> {
+        let streams = stream_slots(self.description);
+        let first = streams.iter().filter(|has| **has).count() as u32;
+        // Before the terminal is opened, which takes the lowest free number.
+        for (index, _) in self.description.passed.iter().enumerate() {
+            let op = Op::Dup { slot: Slot(first + index as u32), to: 3 + index as u32 };
+            assembly.push(op, "a descriptor passed on purpose");
+        }
         let mut terminal = None;
         if let Some(size) = self.description.terminal {
             let path = self.multiplexer()?;
@@ -288,16 +295,12 @@ impl Scope<'_> {
             terminal = Some(out);
         }
         let mut slot = 0;
-        for (to, has) in stream_slots(self.description).into_iter().enumerate() {
+        for (to, has) in streams.into_iter().enumerate() {
             if has {
                 let op = Op::Dup { slot: Slot(slot), to: to as u32 };
                 assembly.push(op, "the standard stream as described");
                 slot += 1;
             }
-        }
-        for (index, _) in self.description.passed.iter().enumerate() {
-            let op = Op::Dup { slot: Slot(slot + index as u32), to: 3 + index as u32 };
-            assembly.push(op, "a descriptor passed on purpose");
         }
         Ok(terminal)
     }

@@ -97,15 +97,23 @@ fn run_helper(name: &'static str, pid: u32, map: &IdMap) -> Result<()> {
         return Err(Error::with(ErrorKind::NotFound, name, shown, "not on PATH")
             .hint("install it (Debian: uidmap), or use IdMappings::root_only"));
     };
-    let output = Command::new(helper)
-        .args(&arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Error::os(name, shown.clone(), error))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let output = Command::new(helper).args(&arguments).stdin(Stdio::null()).output();
+    let reason = match output {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        // A caller that ignores SIGCHLD has its children's status forgotten:
+        // the map itself tells.
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) && is_written(name, pid) => {
+            return Ok(());
+        }
+        Err(error) => return Err(Error::os(name, shown, error)),
+    };
     Err(Error::with(ErrorKind::PermissionDenied, name, shown, reason)
         .hint("lend the user ids in /etc/subuid and /etc/subgid, or use IdMappings::root_only"))
+}
+
+/// Whether the map that the helper writes is there; it can be written once.
+fn is_written(helper: &str, pid: u32) -> bool {
+    let map = helper.trim_start_matches("new").replace("map", "_map");
+    fs::read_to_string(format!("/proc/{pid}/{map}")).is_ok_and(|text| !text.is_empty())
 }
