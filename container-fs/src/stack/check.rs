@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, StatVfsMountFlags};
+use rustix::fs::{CWD, Mode, ResolveFlags, StatVfsMountFlags};
 
 use super::{MAX_LAYERS, Stack};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,17 +146,38 @@ fn open(role: Role, path: &Path) -> Result<Place> {
     let step = role.open_step();
     sys::check_path(step, path.as_os_str())?;
     let failed = |errno| Error::os(step, path, errno);
-    let fd = rustix::fs::openat(CWD, path, sys::DIR_PATH, Mode::empty())
-        .map_err(|errno| failed(errno).with_hint("give an existing directory"))?;
+    let opened = match open_plain(path) {
+        Some(fd) => Ok((fd, Some(path.to_owned()))),
+        None => rustix::fs::openat(CWD, path, sys::DIR_PATH, Mode::empty()).map(|fd| (fd, None)),
+    };
+    let (fd, plain) =
+        opened.map_err(|errno| failed(errno).with_hint("give an existing directory"))?;
     let metadata = Metadata::of(fd.as_fd()).map_err(failed)?;
-    let real = rustix::fs::readlink(sys::proc_path(fd.as_fd()), Vec::new())
-        .map(|real| PathBuf::from(OsString::from_vec(real.into_bytes())))
-        .map_err(|errno| failed(errno).with_hint("mount /proc"))?;
-    Ok(Place {
-        path: real,
-        fd,
-        metadata,
-    })
+    let path = match plain {
+        Some(path) => path,
+        None => rustix::fs::readlink(sys::proc_path(fd.as_fd()), Vec::new())
+            .map(|real| PathBuf::from(OsString::from_vec(real.into_bytes())))
+            .map_err(|errno| failed(errno).with_hint("mount /proc"))?,
+    };
+    Ok(Place { path, fd, metadata })
+}
+
+/// Opens a path that is absolute and free of links and dots, as most are: then it need not be
+/// asked for, which is most of the work with many layers.
+fn open_plain(path: &Path) -> Option<OwnedFd> {
+    let text = path.as_os_str().as_bytes();
+    let mut names = text.strip_prefix(b"/")?.split(|byte| *byte == b'/');
+    if names.any(|name| matches!(name, b"" | b"." | b"..")) {
+        return None;
+    }
+    rustix::fs::openat2(
+        CWD,
+        path,
+        sys::DIR_PATH,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    )
+    .ok()
 }
 
 fn check_writable(upper: &Place, work: &Place) -> Result<()> {
@@ -216,26 +237,44 @@ fn check_overlap(places: &Places) -> Result<()> {
             return Err(overlap(*role, &place.path, reason));
         }
     }
-    // In the order of components, what lies inside a directory follows it directly.
-    all.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-    let mut around: Vec<(&Place, Role)> = Vec::new();
-    for (place, role) in all {
+    // In this order, what lies inside a directory follows it directly.
+    let mut all: Vec<(Vec<u8>, &Place, Role)> = all
+        .into_iter()
+        .map(|(place, role)| (sort_key(&place.path), place, role))
+        .collect();
+    all.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+    let mut around: Vec<&(Vec<u8>, &Place, Role)> = Vec::new();
+    for entry in &all {
+        let (key, place, role) = entry;
         while around
             .last()
-            .is_some_and(|(outer, _)| !place.path.starts_with(&outer.path))
+            .is_some_and(|(outer, ..)| !key.starts_with(outer))
         {
             around.pop();
         }
         let outer = around
             .iter()
-            .find(|(outer, _)| outer.metadata.same_mount(&place.metadata));
-        if let Some((outer, outer_role)) = outer {
+            .find(|(_, outer, _)| outer.metadata.same_mount(&place.metadata));
+        if let Some((_, outer, outer_role)) = outer {
             let reason = format!("it lies inside {} {:?}", outer_role.name(), outer.path);
-            return Err(overlap(role, &place.path, reason));
+            return Err(overlap(*role, &place.path, reason));
         }
-        around.push((place, role));
+        around.push(entry);
     }
     Ok(())
+}
+
+/// The path with each name closed by a zero byte, which no name contains and which sorts first:
+/// a directory's key is a prefix of the keys of all in it, and of no others.
+fn sort_key(path: &Path) -> Vec<u8> {
+    let mut key = path.as_os_str().as_bytes().to_vec();
+    if key.last() != Some(&b'/') {
+        key.push(b'/');
+    }
+    key.iter_mut()
+        .filter(|byte| **byte == b'/')
+        .for_each(|byte| *byte = 0);
+    key
 }
 
 fn overlap(role: Role, path: &Path, reason: String) -> Error {
@@ -247,4 +286,24 @@ fn overlap(role: Role, path: &Path, reason: String) -> Error {
         reason,
     )
     .with_hint("give each layer, upper and work a directory apart")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_nest_as_directories_do() {
+        let inside = |inner: &str, outer: &str| {
+            sort_key(Path::new(inner)).starts_with(&sort_key(Path::new(outer)))
+        };
+        assert!(inside("/a/b", "/a") && inside("/a", "/") && inside("/a", "/a"));
+        assert!(!inside("/a-b", "/a") && !inside("/a", "/a/b") && !inside("/b", "/a"));
+        let mut paths = ["/a-b", "/a/c", "/a", "/a/b/c", "/a\u{1}"].map(Path::new);
+        paths.sort_by_key(|path| sort_key(path));
+        assert_eq!(
+            paths,
+            ["/a", "/a/b/c", "/a/c", "/a\u{1}", "/a-b"].map(Path::new)
+        );
+    }
 }

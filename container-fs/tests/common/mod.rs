@@ -31,9 +31,12 @@ pub fn as_ordinary_user(test: &str) {
     let (dir, programs) = (temp_dir(), TempDir::new());
     let exe = env::current_exe().unwrap();
     let mut command = if testkit::is_root() {
-        // The build directory may be out of nobody's reach.
+        // The build directory may be out of nobody's reach. Copied by another process: a
+        // descriptor open for writing here could be inherited by what other tests start, and
+        // the copy would be busy.
         let copy = programs.join("test");
-        fs::copy(&exe, &copy).unwrap();
+        let copied = Command::new("cp").args([&exe, &copy]).status().unwrap();
+        assert!(copied.success());
         std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         let mut command = Command::new("setpriv");
         let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
