@@ -2,6 +2,7 @@
 
 pub mod capability;
 pub mod cgroup;
+pub mod container;
 pub mod error;
 pub mod idmap;
 pub mod mount;
@@ -15,6 +16,7 @@ mod sys;
 pub mod user;
 
 pub use capability::{Capabilities, Capability, CapabilitySet};
+pub use container::{Container, ContainerBuilder};
 pub use error::{Error, ErrorKind, Result};
 pub use idmap::{IdMap, IdMappings};
 pub use mount::{Mount, Propagation, Rootfs};

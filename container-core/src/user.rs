@@ -181,6 +181,12 @@ impl UserSpec {
     /// The largest passwd or group file that is read, in bytes.
     pub const MAX_FILE: usize = 16 << 20;
 
+    /// `0:0`.
+    #[must_use]
+    pub const fn root() -> Self {
+        Self { user: Principal::Id(0), group: Some(Principal::Id(0)) }
+    }
+
     /// The part before the colon.
     #[must_use]
     pub fn user(&self) -> &Principal {

@@ -71,6 +71,9 @@ impl Cgroup {
             _ => memberships_of(&value),
         };
         for (at, node) in self.nodes.iter().enumerate() {
+            if self.is_in(node, &before) {
+                continue;
+            }
             if let Err(e) = dir::write(node.fd(), "cgroup.procs", &value) {
                 self.move_back(&value, &self.nodes[..at], &before);
                 return Err(self.attach_failed(node, &value, e));
@@ -216,23 +219,25 @@ impl Cgroup {
         }
     }
 
+    /// Whether a process with these memberships is in this very cgroup already, as one born by
+    /// `CLONE_INTO_CGROUP` is on v2.
+    fn is_in(&self, node: &Node, memberships: &[Membership]) -> bool {
+        self.place_in(node, memberships).is_some_and(|path| path == self.path.as_str())
+    }
+
+    /// The path in the node's hierarchy of a process with these memberships.
+    fn place_in(&self, node: &Node, memberships: &[Membership]) -> Option<String> {
+        let mount = &self.hierarchy.mounts()[node.mount];
+        let membership = memberships.iter().find(|m| m.belongs_to(mount))?;
+        mount.localize(&membership.path)
+    }
+
     fn move_back(&self, pid: &str, moved: &[Node], before: &[Membership]) {
         for node in moved {
-            let mount = &self.hierarchy.mounts()[node.mount];
-            let Some(old) = before
-                .iter()
-                .find(|m| m.belongs_to(mount))
-                .and_then(|m| mount.localize(&m.path))
-            else {
-                continue;
-            };
+            let Some(old) = self.place_in(node, before) else { continue };
             // The refusal that led here is what the caller is told.
             let root = self.hierarchy.root_fd(node.mount);
-            let _ = dir::write(
-                root,
-                &format!("{}/cgroup.procs", &old[1..]).trim_start_matches('/'),
-                pid,
-            );
+            let _ = dir::write(root, &format!(".{old}/cgroup.procs"), pid);
         }
     }
 
@@ -281,13 +286,11 @@ impl Cgroup {
     /// Stopping or killing a cgroup that the caller is in would be the caller's own end.
     pub(super) fn refuse_own(&self, step: &'static str) -> Result<()> {
         let own = memberships_of("self");
-        let inside = self.nodes.iter().any(|node| {
-            let mount = &self.hierarchy.mounts()[node.mount];
-            own.iter()
-                .filter(|m| m.belongs_to(mount))
-                .filter_map(|m| mount.localize(&m.path))
-                .any(|path| self.path.covers(&path))
-        });
+        let inside = self
+            .nodes
+            .iter()
+            .filter_map(|node| self.place_in(node, &own))
+            .any(|path| self.path.covers(&path));
         if inside {
             return Err(Error::invalid(
                 step,

@@ -19,7 +19,7 @@ pub(super) fn create(
     hierarchy.require(wanted)?;
     let mut undo = Undo {
         hierarchy,
-        steps: Vec::new(),
+        made: Vec::new(),
     };
     let mut nodes = Vec::new();
     for (mount, controllers) in span(hierarchy, wanted)? {
@@ -39,7 +39,7 @@ pub(super) fn create(
             &mut undo,
         )?);
     }
-    undo.steps.clear();
+    undo.made.clear();
     Ok(nodes)
 }
 
@@ -97,14 +97,11 @@ fn make(
     let mut made = 0;
     for prefix in path.prefixes() {
         if kind.version == Version::V2 {
-            site.enable(parent, controllers - Controllers::BUILT_INTO_V2, undo)?;
+            site.enable(parent, controllers - Controllers::BUILT_INTO_V2)?;
         }
         match dir::make_dir(site.root, prefix) {
             Ok(()) => {
-                undo.steps.push(Step::Rmdir {
-                    mount,
-                    directory: prefix.to_owned(),
-                });
+                undo.made.push((mount, prefix.to_owned()));
                 made += 1;
                 if kind.controllers.contains(Controller::CpuSet) && kind.version == Version::V1 {
                     site.inherit_cpuset(parent, prefix)?;
@@ -142,7 +139,7 @@ impl Site<'_> {
     }
 
     /// Makes `controllers` available to the children of `directory`.
-    fn enable(&self, directory: &str, controllers: Controllers, undo: &mut Undo<'_>) -> Result<()> {
+    fn enable(&self, directory: &str, controllers: Controllers) -> Result<()> {
         if controllers.is_empty() {
             return Ok(());
         }
@@ -164,14 +161,12 @@ impl Site<'_> {
             )
             .hint("enable it in the cgroup.subtree_control of every cgroup above that one"));
         }
-        let value = signed('+', missing);
+        let names = missing.iter().map(|c| format!("+{}", c.name(Version::V2)));
+        let value = names.collect::<Vec<_>>().join(" ");
         dir::write(self.root, &file, &value)
             .map_err(|e| self.enable_failed(directory, &value, e))?;
-        undo.steps.push(Step::Disable {
-            mount: self.mount,
-            file,
-            controllers: missing,
-        });
+        // Never taken back: another cgroup may count on it from this moment on, and would lose
+        // its limits without a word.
         Ok(())
     }
 
@@ -234,50 +229,17 @@ impl Site<'_> {
     }
 }
 
-fn signed(sign: char, controllers: Controllers) -> String {
-    let names: Vec<_> = controllers
-        .iter()
-        .map(|c| format!("{sign}{}", c.name(Version::V2)))
-        .collect();
-    names.join(" ")
-}
-
-/// What has been done; dropped with steps in it, it takes them back in reverse.
+/// The directories made, as mount and path; dropped with some in it, it removes them again.
 struct Undo<'a> {
     hierarchy: &'a Hierarchy,
-    steps: Vec<Step>,
-}
-
-enum Step {
-    Rmdir {
-        mount: usize,
-        directory: String,
-    },
-    Disable {
-        mount: usize,
-        file: String,
-        controllers: Controllers,
-    },
+    made: Vec<(usize, String)>,
 }
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        for step in self.steps.drain(..).rev() {
-            // The first failure is what the caller is told; these can only follow from it.
-            let _ = match step {
-                Step::Rmdir { mount, directory } => {
-                    dir::remove_dir(self.hierarchy.root_fd(mount), &directory)
-                }
-                Step::Disable {
-                    mount,
-                    file,
-                    controllers,
-                } => dir::write(
-                    self.hierarchy.root_fd(mount),
-                    &file,
-                    &signed('-', controllers),
-                ),
-            };
+        for (mount, directory) in self.made.drain(..).rev() {
+            // The first failure is what the caller is told; this one can only follow from it.
+            let _ = dir::remove_dir(self.hierarchy.root_fd(mount), &directory);
         }
     }
 }

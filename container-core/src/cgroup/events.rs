@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -25,12 +25,11 @@ impl Events {
     }
 
     /// Waits until `key` has the value; false when the deadline came first.
-    pub(super) fn wait_for(
-        &mut self,
-        key: &str,
-        value: u64,
-        deadline: Instant,
-    ) -> io::Result<bool> {
+    ///
+    /// Looks often at first: the kernel holds a notification back for up to 10 ms after the last
+    /// one, while most waits are over within microseconds.
+    pub(super) fn wait_for(&mut self, key: &str, value: u64, deadline: Instant) -> io::Result<bool> {
+        let mut pause = FIRST_PAUSE;
         loop {
             // Reading arms the notification: what changes from here on wakes the poll.
             if self.get(key)? == Some(value) {
@@ -39,6 +38,11 @@ impl Events {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
+            }
+            if pause < LAST_PAUSE {
+                std::thread::sleep(pause.min(left));
+                pause *= 2;
+                continue;
             }
             let milliseconds = left.as_millis().clamp(1, 60_000) as u16;
             let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLPRI)];
@@ -49,6 +53,9 @@ impl Events {
         }
     }
 }
+
+const FIRST_PAUSE: Duration = Duration::from_micros(10);
+const LAST_PAUSE: Duration = Duration::from_millis(3);
 
 /// The number after `key` in a file of `key value` lines.
 pub(super) fn value_of(text: &str, key: &str) -> Option<u64> {

@@ -166,7 +166,8 @@ impl Hierarchy {
     /// for freezing and killing, and the v1 hierarchies of the controllers. A v1 layout
     /// always includes the freezer, if there is one, to stop and kill without a race.
     ///
-    /// On failure everything made is taken back.
+    /// On failure the directories made are removed again. A controller that was enabled in an
+    /// ancestor stays enabled: another cgroup may count on it already.
     ///
     /// # Errors
     ///

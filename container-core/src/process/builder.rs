@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::companions::Companions;
 use super::handle::{Output, Process};
 use super::stdio::{Stdio, WindowSize};
 use super::spawn;
@@ -31,6 +32,8 @@ pub(crate) struct Enter {
     pub(crate) groups_denied: bool,
     /// The root directory of that process, for user names.
     pub(crate) root: Option<Arc<OwnedFd>>,
+    /// Those who will be reaped with it.
+    pub(crate) companions: Arc<Companions>,
 }
 
 /// What the builder has collected; read by the plan's compiler.
@@ -359,7 +362,11 @@ impl ProcessBuilder {
     /// Those of [`plan`](Self::plan), and any failing step, with its name;
     /// nothing is left of the process then.
     pub fn spawn(&self) -> Result<Process> {
-        spawn::spawn(&self.plan()?, &self.description.streams)
+        let process = spawn::spawn(&self.plan()?, &self.description.streams)?;
+        if let Some(enter) = &self.description.enter {
+            process.join(&enter.companions);
+        }
+        Ok(process)
     }
 
     /// Runs it to its end and collects what it wrote: standard output and

@@ -5,13 +5,14 @@ use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use std::process::{ExitStatus, Output};
 
+use super::companions::{Companions, poll_timeout};
 use super::spawn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
@@ -22,6 +23,73 @@ use crate::sys;
 pub(super) struct Streams {
     pub(super) ours: [Option<OwnedFd>; 3],
     pub(super) terminal: Option<OwnedFd>,
+}
+
+/// The process itself: shared by its handle and by a container it was executed
+/// in.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pid: u32,
+    pidfd: OwnedFd,
+    status: Mutex<Option<ExitStatus>>,
+}
+
+impl Inner {
+    fn known(&self) -> Option<ExitStatus> {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reaps it if it has ended; one thread at a time.
+    pub(super) fn reap(&self) -> Result<Option<ExitStatus>> {
+        let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_some() {
+            return Ok(*known);
+        }
+        let found = match sys::wait_pidfd(self.as_fd(), libc::WEXITED | libc::WNOHANG) {
+            Ok(found) => found,
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                let found = sys::exit_status_of(self.as_fd());
+                if found.is_none() && self.is_readable() {
+                    return Err(self.lost());
+                }
+                found
+            }
+            Err(error) => return Err(Error::os("waitid", self.pid.to_string(), error)),
+        };
+        *known = found.map(ExitStatus::from_raw);
+        Ok(*known)
+    }
+
+    fn lost(&self) -> Error {
+        let reason = "somebody else reaped it, and the kernel keeps no status";
+        Error::with(ErrorKind::NotFound, "waitid", self.pid.to_string(), reason)
+            .hint("don't ignore SIGCHLD nor wait for all children, or use Linux 6.15")
+    }
+
+    fn is_readable(&self) -> bool {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    fn wait_readable(&self, timeout: Option<Duration>) -> Result<()> {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, poll_timeout(left)) {
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(Error::os("poll", "pidfd", error)),
+                Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+}
+
+impl AsFd for Inner {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
 }
 
 /// A running (or ended, or created) process, owned by a pidfd.
@@ -35,12 +103,12 @@ pub(super) struct Streams {
 #[derive(Debug)]
 #[must_use = "dropping a process kills it"]
 pub struct Process {
-    pid: u32,
-    pidfd: OwnedFd,
+    inner: Arc<Inner>,
     streams: Streams,
     /// While created and not started.
     waiting: Mutex<Option<(UnixStream, Plan)>>,
-    status: Mutex<Option<ExitStatus>>,
+    /// Of a container: processes executed inside, to be reaped before it ends.
+    companions: Option<Arc<Companions>>,
     detached: bool,
 }
 
@@ -53,14 +121,25 @@ impl Process {
         plan: &Plan,
     ) -> Self {
         let waiting = Mutex::new(control.map(|control| (control, plan.clone())));
-        Self { pid, pidfd, streams, waiting, status: Mutex::new(None), detached: false }
+        let inner = Arc::new(Inner { pid, pidfd, status: Mutex::new(None) });
+        Self { inner, streams, waiting, companions: None, detached: false }
+    }
+
+    /// Makes it the leader of these companions.
+    pub(crate) fn lead(&mut self, companions: Arc<Companions>) {
+        self.companions = Some(companions);
+    }
+
+    /// Makes it one of them.
+    pub(super) fn join(&self, companions: &Companions) {
+        companions.add(Arc::clone(&self.inner));
     }
 
     /// The process id, as the caller's pid namespace numbers it. It is the
     /// process's own until [`wait`](Self::wait) has returned.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.pid
+        self.inner.pid
     }
 
     /// Runs the program of a process that was created to wait for it.
@@ -80,16 +159,22 @@ impl Process {
     /// children that aren't its own (`waitpid(-1)`) on a kernel before 6.15,
     /// which forgets the status then.
     pub fn wait(&self) -> Result<ExitStatus> {
-        if let Some(status) = self.known() {
+        let inner = &self.inner;
+        if let Some(status) = inner.known() {
             return Ok(status);
         }
-        // Without reaping, so that no waiter comes too late.
-        match sys::wait_pidfd(self.pidfd.as_fd(), libc::WEXITED | libc::WNOWAIT) {
-            Ok(_) => {}
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => self.wait_readable(None)?,
-            Err(error) => return Err(Error::os("waitid", self.pid.to_string(), error)),
+        match &self.companions {
+            Some(companions) => companions.wait_for(inner, None)?,
+            // Without reaping, so that no waiter comes too late.
+            None => match sys::wait_pidfd(inner.as_fd(), libc::WEXITED | libc::WNOWAIT) {
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                    inner.wait_readable(None)?;
+                }
+                Err(error) => return Err(Error::os("waitid", inner.pid.to_string(), error)),
+            },
         }
-        self.reap()?.ok_or_else(|| self.lost())
+        inner.reap()?.ok_or_else(|| inner.lost())
     }
 
     /// The status if it has ended.
@@ -98,10 +183,12 @@ impl Process {
     ///
     /// As [`wait`](Self::wait).
     pub fn try_wait(&self) -> Result<Option<ExitStatus>> {
-        match self.known() {
-            Some(status) => Ok(Some(status)),
-            None => self.reap(),
+        if let Some(companions) = &self.companions
+            && self.inner.known().is_none()
+        {
+            companions.wait_for(&self.inner, Some(Duration::ZERO))?;
         }
+        self.inner.reap()
     }
 
     /// Waits for the end, but not longer; `None` if the time passed first.
@@ -110,63 +197,13 @@ impl Process {
     ///
     /// As [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<ExitStatus>> {
-        if self.known().is_none() {
-            self.wait_readable(Some(timeout))?;
-        }
-        self.try_wait()
-    }
-
-    fn known(&self) -> Option<ExitStatus> {
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reaps it if it has ended; one thread at a time.
-    fn reap(&self) -> Result<Option<ExitStatus>> {
-        let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_some() {
-            return Ok(*known);
-        }
-        let found = match sys::wait_pidfd(self.pidfd.as_fd(), libc::WEXITED | libc::WNOHANG) {
-            Ok(found) => found,
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
-                let found = sys::exit_status_of(self.pidfd.as_fd());
-                if found.is_none() && self.is_readable() {
-                    return Err(self.lost());
-                }
-                found
-            }
-            Err(error) => return Err(Error::os("waitid", self.pid.to_string(), error)),
-        };
-        *known = found.map(ExitStatus::from_raw);
-        Ok(*known)
-    }
-
-    fn lost(&self) -> Error {
-        let reason = "somebody else reaped it, and the kernel keeps no status";
-        Error::with(ErrorKind::NotFound, "waitid", self.pid.to_string(), reason)
-            .hint("don't ignore SIGCHLD nor wait for all children, or use Linux 6.15")
-    }
-
-    fn is_readable(&self) -> bool {
-        let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-    }
-
-    fn wait_readable(&self, timeout: Option<Duration>) -> Result<()> {
-        let deadline = timeout.map(|timeout| std::time::Instant::now() + timeout);
-        loop {
-            let left = deadline.map(|end| end.saturating_duration_since(std::time::Instant::now()));
-            let limit = left.map_or(PollTimeout::NONE, |left| {
-                PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
-            });
-            let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, limit) {
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(error) => return Err(Error::os("poll", "pidfd", error)),
-                Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}
-                Ok(_) => return Ok(()),
+        if self.inner.known().is_none() {
+            match &self.companions {
+                Some(companions) => companions.wait_for(&self.inner, Some(timeout))?,
+                None => self.inner.wait_readable(Some(timeout))?,
             }
         }
+        self.inner.reap()
     }
 
     /// Sends a signal by number, such as 15 for `SIGTERM`; it can't reach
@@ -176,7 +213,7 @@ impl Process {
     ///
     /// [`ErrorKind::NotFound`] after the end.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        sys::signal_pidfd(self.pidfd.as_fd(), signal)
+        sys::signal_pidfd(self.inner.as_fd(), signal)
             .map_err(|error| Error::os("pidfd_send_signal", format!("signal {signal}"), error))
     }
 
@@ -217,7 +254,7 @@ impl Process {
     /// its parent: unless somebody waits for it, it stays a zombie at its end.
     pub fn detach(mut self) -> u32 {
         self.detached = true;
-        self.pid
+        self.inner.pid
     }
 
     /// Closes standard input, reads standard output and error to their ends,
@@ -227,6 +264,10 @@ impl Process {
     ///
     /// Those of reading, and of [`wait`](Self::wait).
     pub fn wait_with_output(mut self) -> Result<Output> {
+        self.collect_output()
+    }
+
+    pub(crate) fn collect_output(&mut self) -> Result<Output> {
         drop(self.take_stdin());
         let (stdout, stderr) = (self.take_stdout(), self.take_stderr());
         let (stdout, stderr) = read_both(stdout, stderr)
@@ -237,13 +278,13 @@ impl Process {
 
 impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.inner.as_fd()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.detached || self.known().is_some() {
+        if self.detached || self.inner.known().is_some() {
             return;
         }
         if self.kill().is_ok() {

@@ -20,6 +20,7 @@
 
 mod builder;
 mod clone;
+mod companions;
 mod handle;
 mod image;
 mod mappings;
@@ -31,4 +32,5 @@ pub use handle::{ExitStatus, Output, Process};
 pub use stdio::{Stdio, WindowSize};
 
 pub(crate) use builder::{Description, Enter};
+pub(crate) use companions::Companions;
 pub(crate) use mappings::{best_mappings, is_single};

@@ -70,9 +70,11 @@ pub(crate) fn spawn(plan: &Plan, stdio: &[Stdio; 3]) -> Result<Process> {
     let unborn = Unborn(Some(born));
     prepare(plan, &unborn, &control, &message[sent..])?;
     let mut receiver = Receiver { plan, control: &control, forked: None, terminal: None };
-    let created = receiver.run(plan.waits_for_start)?;
+    let created = receiver.run(plan.waits_for_start);
     let Receiver { forked, terminal, .. } = receiver;
-    let born = take_over(plan, unborn, forked)?;
+    let second = forked.map(|pidfd| Unborn(Some(Born { pid: 0, pidfd })));
+    let created = created?;
+    let born = take_over(plan, unborn, second)?;
     let ours = streams.map(|stream| stream.and_then(|stream| stream.ours));
     let control = if created { Some(control) } else { None };
     Ok(Process::new(born.pid, born.pidfd, Streams { ours, terminal }, control, plan))
@@ -212,17 +214,19 @@ pub(super) fn start(plan: &Plan, control: &UnixStream) -> Result<()> {
 }
 
 /// The process to hand out: the second clone, if there was one.
-fn take_over(plan: &Plan, unborn: Unborn, forked: Option<OwnedFd>) -> Result<Born> {
+fn take_over(plan: &Plan, unborn: Unborn, second: Option<Unborn>) -> Result<Born> {
     let lost = || Error::with(ErrorKind::Init, "clone", "second process", "the init did not say");
     if !plan.second_clone {
         return unborn.finish().ok_or_else(lost);
     }
-    let pidfd = forked.ok_or_else(lost)?;
-    let pid = pid_of(&pidfd)?;
     if let Some(first) = unborn.finish() {
         let _ = crate::sys::wait_pidfd(first.pidfd.as_fd(), libc::WEXITED);
     }
-    Ok(Born { pid, pidfd })
+    let mut second = second.ok_or_else(lost)?;
+    if let Some(born) = &mut second.0 {
+        born.pid = pid_of(&born.pidfd)?;
+    }
+    second.finish().ok_or_else(lost)
 }
 
 /// The number of a process, from the kernel's description of its pidfd.
@@ -244,23 +248,31 @@ struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
-    /// Until the created report (`true`) or the end of file (`false`).
+    /// Until the created report (`true`) or the end of file (`false`). After
+    /// a failure on to the end of file, as a second clone may still be told.
     fn run(&mut self, until_created: bool) -> Result<bool> {
         let mut kept = Vec::new();
+        let mut failure = None;
         loop {
             let read = self.receive(&mut kept)?;
             while let Some((record, text)) = take_record(&mut kept) {
-                if self.handle(record, &text)? && until_created {
-                    return Ok(true);
+                match self.handle(record, &text) {
+                    Ok(true) if until_created => return Ok(true),
+                    Ok(_) => {}
+                    Err(error) => failure = failure.or(Some(error)),
                 }
             }
-            if read == 0 && until_created {
-                let reason = "it ended before the container was set up";
-                return Err(Error::with(ErrorKind::Init, "init", "", reason));
+            if read > 0 {
+                continue;
             }
-            if read == 0 {
-                return Ok(false);
-            }
+            return match failure {
+                Some(error) => Err(error),
+                None if until_created => {
+                    let reason = "it ended before the container was set up";
+                    Err(Error::with(ErrorKind::Init, "init", "", reason))
+                }
+                None => Ok(false),
+            };
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod control;
 mod limits;
+mod peers;
 mod privilege;
 mod support;
 mod tree;

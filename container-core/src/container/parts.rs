@@ -1,0 +1,145 @@
+//! What a container consists of, in every state, and how it goes.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use crate::cgroup::{Cgroup, OwnedCgroup};
+use crate::error::{Error, ErrorKind, Result};
+use crate::namespace::{Namespace, NamespaceKind};
+use crate::process::{Companions, Description, Enter, Process, ProcessBuilder, Stdio};
+
+/// The parts; dropping them kills, reaps and removes, in that order.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) id: String,
+    pub(super) process: Process,
+    /// Made for it and removed with it; after the process, whose reaping
+    /// empties it.
+    owned_cgroup: Option<OwnedCgroup>,
+    pub(super) description: Description,
+    companions: Arc<Companions>,
+}
+
+impl Parts {
+    pub(super) fn new(
+        id: String,
+        mut process: Process,
+        owned_cgroup: Option<OwnedCgroup>,
+        description: Description,
+    ) -> Result<Self> {
+        let companions = Companions::new()?;
+        process.lead(Arc::clone(&companions));
+        Ok(Self { id, process, owned_cgroup, description, companions })
+    }
+
+    /// The cgroup it runs in, if it has one of its own or was given one.
+    pub(super) fn cgroup(&self) -> Option<&Cgroup> {
+        self.description.cgroup.as_ref()
+    }
+
+    /// Likewise, or the error that says how to get one.
+    pub(super) fn need_cgroup(&self, step: &'static str) -> Result<&Cgroup> {
+        self.cgroup().ok_or_else(|| {
+            let reason = "the container has no cgroup";
+            Error::with(ErrorKind::WrongState, step, self.id.clone(), reason)
+                .hint("give it one by ContainerBuilder::resources or ::cgroup")
+        })
+    }
+
+    /// A file below `/proc/PID`, opened while the process is surely the one.
+    fn open_proc(&self, name: &str, flags: OFlag) -> Result<OwnedFd> {
+        let path = format!("/proc/{}/{name}", self.process.id());
+        let opened = open(path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|error| Error::os("open", path, error))?;
+        // Not reaped by us yet, so the number can't be another's; it may have
+        // ended, and then its namespaces are no use.
+        match self.process.try_wait()? {
+            None => Ok(opened),
+            Some(status) => {
+                let reason = format!("the container has ended: {status}");
+                Err(Error::with(ErrorKind::WrongState, "open", name.to_owned(), reason))
+            }
+        }
+    }
+
+    pub(super) fn namespace(&self, kind: NamespaceKind) -> Result<OwnedFd> {
+        self.open_proc(&format!("ns/{}", kind.name()), OFlag::O_RDONLY)
+    }
+
+    /// A description of a process to run inside, with the container's own
+    /// user, capabilities, filter and limits.
+    pub(super) fn exec(&self, program: std::ffi::OsString) -> Result<ProcessBuilder> {
+        let own = &self.description;
+        let pidfd = self
+            .process
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| Error::os("dup", "pidfd", error))?;
+        let root = self.open_proc("root", OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        let kinds = own
+            .namespaces
+            .iter()
+            .filter(|(_, namespace)| !matches!(namespace, Namespace::Inherit))
+            .map(|(kind, _)| kind)
+            .collect();
+        let enter = Enter {
+            pidfd: Arc::new(pidfd),
+            kinds,
+            groups_denied: self.groups_denied(),
+            root: Some(Arc::new(root)),
+            companions: Arc::clone(&self.companions),
+        };
+        let mut builder = ProcessBuilder::new(program)
+            .envs(own.environment.clone())
+            .no_new_privileges(own.no_new_privileges)
+            .new_session(own.new_session)
+            .stdin(Stdio::Null)
+            .enter(enter);
+        let to = &mut builder.description;
+        to.directory.clone_from(&own.directory);
+        to.user.clone_from(&own.user);
+        to.capabilities = own.capabilities;
+        to.rlimits.clone_from(&own.rlimits);
+        to.seccomp.clone_from(&own.seccomp);
+        to.cgroup.clone_from(&own.cgroup);
+        Ok(builder)
+    }
+
+    fn groups_denied(&self) -> bool {
+        std::fs::read_to_string(format!("/proc/{}/setgroups", self.process.id()))
+            .is_ok_and(|text| text.trim() == "deny")
+    }
+
+    /// Kills what is left, waits for the end and removes the cgroup.
+    pub(super) fn delete(mut self) -> Result<()> {
+        let killed = self.kill_all();
+        if self.process.try_wait()?.is_none() {
+            let _ = self.process.kill();
+            self.process.wait()?;
+        }
+        let removed = self.owned_cgroup.take().map_or(Ok(()), OwnedCgroup::close);
+        killed.and(removed)
+    }
+
+    /// Every process of its own cgroup, frozen or not.
+    fn kill_all(&self) -> Result<()> {
+        self.owned_cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.kill())
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // A frozen process of cgroup v1 does not die by a signal alone.
+        if self.owned_cgroup.is_some() {
+            let _ = self.kill_all();
+        } else if let Some(cgroup) = self.cgroup()
+            && self.process.try_wait().is_ok_and(|status| status.is_none())
+            && self.process.kill().is_ok()
+        {
+            let _ = cgroup.thaw();
+        }
+    }
+}
