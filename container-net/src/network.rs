@@ -12,6 +12,7 @@
 //! | `inet container-net`, one nftables table for all networks | elements deleted; the table with the last network |
 //! | `net.ipv4.ip_forward=1` | see [`Forwarding`] |
 //! | `accept_ra=0`, `disable_ipv6=1`, `route_localnet=1` of the bridge alone | gone with the bridge |
+//! | each published host port, held by a bound socket | closed with the endpoint |
 //! | a record under the run directory, locked while the owner lives | deleted, and empty directories with it |
 //!
 //! The record is what makes a crash harmless: it is written before the first change, and its lock
@@ -62,6 +63,8 @@ use record::RunDir;
 #[must_use = "a dropped network is removed"]
 pub struct Network {
     shared: Arc<Shared>,
+    /// Set once somebody else waits for the removal.
+    removing: bool,
 }
 
 /// What a network and its endpoints share.
@@ -128,12 +131,14 @@ impl Network {
     pub fn connect(&self, netns: impl AsFd, options: EndpointOptions) -> Task<Endpoint> {
         let checked = options
             .check()
-            .and_then(|wish| Ok((wish, NetNs::duplicate(netns)?)));
-        let shared = Arc::clone(&self.shared);
+            .and_then(|wish| Ok((wish, self.shared.sandbox(netns)?)));
         match checked {
-            Ok((wish, netns)) => Task::start(Some(Arc::clone(&self.shared.host)), move || {
-                endpoint::connect(&shared, &netns, wish)
-            }),
+            Ok((wish, netns)) => {
+                let shared = Arc::clone(&self.shared);
+                Task::start(Some(shared.host()), move || {
+                    endpoint::connect(&shared, &netns, wish)
+                })
+            }
             Err(error) => Task::failed(error),
         }
     }
@@ -141,7 +146,8 @@ impl Network {
     /// Removes the network: every endpoint, rule, lease, the bridge, the record. Goes on past
     /// failures and returns all of them ([`Error::failures`]); the record stays then, and the
     /// next [`NetworkBuilder::create`] tries again.
-    pub fn remove(self) -> Task<()> {
+    pub fn remove(mut self) -> Task<()> {
+        self.removing = true;
         self.start_removal()
     }
 
@@ -153,12 +159,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let removed = self
-            .shared
-            .claim
-            .try_read()
-            .is_ok_and(|claim| claim.is_none());
-        if !removed {
+        if !self.removing {
             // Best effort by contract; `remove` is there for those who want the errors.
             let _ = self.start_removal().wait();
         }
@@ -200,6 +201,20 @@ impl Shared {
 
     pub(crate) fn host(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.host)
+    }
+
+    /// A namespace to connect: any but the host's, whose own routes would be replaced.
+    fn sandbox(&self, netns: impl AsFd) -> Result<NetNs> {
+        let netns = NetNs::duplicate(netns)?;
+        if netns.inode()? == NetNs::duplicate(&*self.host)?.inode()? {
+            return Err(Error::refused(
+                ErrorKind::InvalidInput,
+                "connect",
+                self.name.as_str(),
+                "this is the host's own network namespace; give the container's",
+            ));
+        }
+        Ok(netns)
     }
 
     fn removed(&self) -> Error {

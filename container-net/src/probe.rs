@@ -149,17 +149,18 @@ fn links() -> Vec<Facility> {
         (
             "veth",
             "the cable between container and bridge",
-            LinkVeth::new("probe0", "probe1").build(),
+            LinkVeth::new("veth0", "veth1").build(),
         ),
         (
             "bridge",
             "the network's switch",
-            plain(InfoKind::Bridge, None),
+            plain("bridge0", InfoKind::Bridge, None),
         ),
         (
             "vxlan",
             "networks across hosts (not used yet)",
             plain(
+                "vxlan0",
                 InfoKind::Vxlan,
                 Some(InfoData::Vxlan(vec![
                     InfoVxlan::Id(1),
@@ -170,12 +171,13 @@ fn links() -> Vec<Facility> {
         (
             "dummy",
             "links without a cable (not used yet)",
-            plain(InfoKind::Dummy, None),
+            plain("dummy0", InfoKind::Dummy, None),
         ),
         (
             "ipvlan",
             "containers on the host's own LAN (not used yet)",
-            on_dummy_parent(
+            on_loopback(
+                "ipvlan0",
                 InfoKind::IpVlan,
                 InfoData::IpVlan(vec![InfoIpVlan::Mode(IpVlanMode::L2)]),
             ),
@@ -183,7 +185,11 @@ fn links() -> Vec<Facility> {
         (
             "vlan",
             "802.1Q tags (not used yet)",
-            on_dummy_parent(InfoKind::Vlan, InfoData::Vlan(vec![InfoVlan::Id(1)])),
+            on_loopback(
+                "vlan0",
+                InfoKind::Vlan,
+                InfoData::Vlan(vec![InfoVlan::Id(1)]),
+            ),
         ),
     ];
     let namespace = NetNs::new();
@@ -199,8 +205,8 @@ fn links() -> Vec<Facility> {
     kinds.into_iter().map(one).collect()
 }
 
-fn plain(kind: InfoKind, data: Option<InfoData>) -> LinkMessage {
-    let link = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind).name("probe0");
+fn plain(name: &str, kind: InfoKind, data: Option<InfoData>) -> LinkMessage {
+    let link = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind).name(name);
     match data {
         Some(data) => link.set_info_data(data).build(),
         None => link.build(),
@@ -209,9 +215,9 @@ fn plain(kind: InfoKind, data: Option<InfoData>) -> LinkMessage {
 
 /// A link that needs another below it: the loopback link stands in, and a refusal of *it* still
 /// proves that the kind is known.
-fn on_dummy_parent(kind: InfoKind, data: InfoData) -> LinkMessage {
+fn on_loopback(name: &str, kind: InfoKind, data: InfoData) -> LinkMessage {
     LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind)
-        .name("probe0")
+        .name(name)
         .link(1)
         .set_info_data(data)
         .build()
@@ -242,10 +248,14 @@ fn verdict(name: &'static str, purpose: &str, tried: Result<()>) -> Facility {
 }
 
 fn not_tested(name: &'static str, purpose: &str, error: &Error) -> Facility {
+    let why = match error.kind() {
+        ErrorKind::PermissionDenied => "CAP_SYS_ADMIN and CAP_NET_ADMIN are needed".into(),
+        _ => error.to_string(),
+    };
     Facility {
         name,
         available: false,
-        detail: format!("{purpose}; not tested: {error}"),
+        detail: format!("{purpose}; not tested: {why}"),
         way_out: Some("run as root to find out".into()),
     }
 }
@@ -314,6 +324,50 @@ mod tests {
             );
             assert!(!facility.detail.is_empty(), "{facility:?}");
         }
+    }
+
+    #[test]
+    fn the_kernels_answer_is_the_ip_programs_answer() {
+        if limitation().is_some() || !testkit::require_peer("ip") {
+            return;
+        }
+        for facility in links() {
+            let name = facility.name;
+            let args = match name {
+                "vxlan" => "id 1 dstport 4789",
+                "ipvlan" | "vlan" => continue, // `ip` wants a parent that takes them
+                _ => "",
+            };
+            let mut command = std::process::Command::new("ip");
+            command
+                .args(["link", "add", "probe0", "type", name])
+                .args(args.split_whitespace());
+            let netns = NetNs::new().unwrap();
+            let output = netns.run(|| command.output()).unwrap().unwrap();
+            assert_eq!(
+                output.status.success(),
+                facility.available,
+                "{facility:?} {output:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_of_link_is_named() {
+        if limitation().is_some() {
+            return;
+        }
+        let link = plain("odd0", InfoKind::Other("no-such-kind".into()), None);
+        let netns = NetNs::new().unwrap();
+        let tried = netns
+            .run(|| Rtnl::open()?.try_kind(link, "no-such-kind"))
+            .unwrap();
+        let error = tried.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::KernelLacks);
+        assert!(
+            error.to_string().contains("the kernel lacks no-such-kind"),
+            "{error}"
+        );
     }
 
     #[test]

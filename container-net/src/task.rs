@@ -7,13 +7,20 @@
 //! code. Dropping it does not cancel the work; a handle that nobody collected is dropped, and a
 //! dropped handle removes what it stands for.
 //!
-//! ```
-//! use container_net::Subnet;
-//! use container_net::ipam::Pool;
+//! ```no_run
+//! use container_net::{Endpoint, EndpointOptions, NetNs, Network, Result};
 //!
-//! // In blocking code: `network.connect(&netns, options).wait()?`.
-//! // In async code:    `network.connect(&netns, options).await?`.
-//! # let _ = Pool::new("10.88.0.0/24".parse::<Subnet>().unwrap());
+//! /// Two containers at once, in async code.
+//! async fn connect_both(network: &Network, a: &NetNs, b: &NetNs) -> Result<[Endpoint; 2]> {
+//!     let first = network.connect(a, EndpointOptions::new()); // both are under way
+//!     let second = network.connect(b, EndpointOptions::new());
+//!     Ok([first.await?, second.await?])
+//! }
+//!
+//! /// One, in blocking code.
+//! fn connect(network: &Network, netns: &NetNs) -> Result<Endpoint> {
+//!     network.connect(netns, EndpointOptions::new()).wait()
+//! }
 //! ```
 
 use std::fmt;

@@ -250,6 +250,11 @@ fn failures_leave_nothing_behind() {
         refused(&other, options().interface("a/b")),
         ErrorKind::InvalidInput
     );
+    assert_eq!(
+        refused(&world.host, options()),
+        ErrorKind::InvalidInput,
+        "the host itself"
+    );
     let file = std::fs::File::open("/dev/null").unwrap();
     let error = network.connect(&file, options()).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -278,6 +278,7 @@ impl Plan {
         };
         Network {
             shared: Arc::new(shared),
+            removing: false,
         }
     }
 

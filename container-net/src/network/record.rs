@@ -37,6 +37,9 @@ pub(crate) struct Record {
     boot_id: String,
 }
 
+/// The version of the form below. A record of another version is left to whoever knows it.
+const VERSION: u32 = 1;
+
 /// A record as it lies on disk.
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -100,7 +103,7 @@ impl Record {
 
     fn write(&self, path: &Path, file: &OwnedFd) -> Result<()> {
         let stored = Stored {
-            version: 1,
+            version: VERSION,
             boot_id: self.boot_id.clone(),
             name: self.name.to_string(),
             subnet: self.subnet.to_string(),
@@ -229,6 +232,9 @@ impl Lock {
             }
             let text = fs::read_to_string(&path)
                 .map_err(|cause| Error::os("read record", &*shown, cause))?;
+            if is_foreign(&text) {
+                continue;
+            }
             let record = Record::parse(&text);
             found.push(Abandoned {
                 record,
@@ -296,6 +302,13 @@ impl Drop for Lock {
             let _ = rmdir(&self.at.base);
         }
     }
+}
+
+/// Whether a record says that it is of a version that we do not know.
+fn is_foreign(text: &str) -> bool {
+    let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    let version = value.as_ref().and_then(|value| value.get("version"));
+    version.is_some_and(|version| *version != VERSION)
 }
 
 fn make_directory(path: &Path) -> Result<()> {

@@ -39,6 +39,13 @@ fn a_record_of_another_boot_or_half_written_describes_nothing() {
     fs::write(lock.path("half.network"), "{\"version\":1,\"na").unwrap();
     let abandoned = lock.abandoned().unwrap();
     assert_eq!(abandoned.len(), 2);
+    // Nor is one of a later version ours to judge.
+    fs::write(lock.path("later.network"), "{\"version\":2}").unwrap();
+    assert_eq!(
+        lock.abandoned().unwrap().len(),
+        0,
+        "two are held by us, one is foreign"
+    );
     for one in abandoned {
         assert!(one.record_of_this_boot().unwrap().is_none());
         lock.discard(one).unwrap();
