@@ -21,10 +21,10 @@ use crate::fixture::{self, Fixture};
 use crate::row::{Namespaces, Row};
 
 /// After this time a peer counts as hung and is killed.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// youki is known to wait for ever when the container ends before it blocks `SIGCHLD`.
-const TOLERATED: usize = 3;
+const TOLERATED: usize = 10;
 
 /// One peer's command line.
 #[derive(Debug)]
