@@ -200,7 +200,7 @@ impl ImageBuilder {
         self.layers.push(layer.clone());
         let mut entry = HistoryBuilder::default().created_by(created_by.into());
         if let Some(created) = self.created {
-            entry = entry.created(rfc3339(created));
+            entry = entry.created(created.to_rfc3339());
         }
         // Every field has a default, so that nothing can be missing.
         if let Ok(entry) = entry.build() {
@@ -217,7 +217,7 @@ impl ImageBuilder {
     pub fn created(mut self, time: impl Into<Timestamp>) -> Self {
         let time = time.into();
         self.created = Some(time);
-        self.config.set_created(Some(rfc3339(time)));
+        self.config.set_created(Some(time.to_rfc3339()));
         self
     }
 
@@ -333,57 +333,9 @@ impl ImageBuilder {
     }
 }
 
-/// A time as in RFC 3339, in UTC.
-fn rfc3339(time: Timestamp) -> String {
-    let days = time.seconds.div_euclid(86_400);
-    let second = time.seconds.rem_euclid(86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let fraction = match time.nanos {
-        0 => String::new(),
-        nanos => format!(".{nanos:09}"),
-    };
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
-}
-
-/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Years are counted from March, so that a leap day is the last day of its year.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_in_rfc_3339() {
-        let at = |seconds| rfc3339(Timestamp::from_seconds(seconds));
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(at(1_709_251_199), "2024-02-29T23:59:59Z");
-        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
-        assert_eq!(at(-1), "1969-12-31T23:59:59Z");
-        let precise = Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 5,
-        };
-        assert_eq!(rfc3339(precise), "2023-11-14T22:13:20.000000005Z");
-    }
 
     #[test]
     fn the_same_description_gives_the_same_documents() {

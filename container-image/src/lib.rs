@@ -117,3 +117,8 @@ pub use image::{Image, ImageBuilder};
 pub use probe::{Facility, Probe, probe};
 pub use reference::Reference;
 pub use store::Store;
+
+/// The example of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

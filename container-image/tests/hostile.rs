@@ -429,7 +429,7 @@ fn bombs_end_at_the_budget() {
     let pax = RawTar::new().pax(&[("comment", &value)]).file("f", "");
     assert_eq!(kind(&arena, pax), ErrorKind::BudgetExceeded);
     let name = RawTar::new()
-        .full(b"n", b'L', b"", b"", 0o644, 0o7777_7777_777)
+        .full(b"n", b'L', b"", b"", 0o644, 0o77_777_777_777)
         .file("f", "");
     assert_eq!(kind(&arena, name), ErrorKind::BudgetExceeded);
 }

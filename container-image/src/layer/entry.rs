@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use container_fs::whiteout::{self, Mark, OPAQUE_NAME};
 
+use super::time::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Starts the names of AUFS's own files, which have no meaning today.
@@ -19,54 +19,6 @@ pub(crate) const MAX_NAME: usize = 255;
 /// The greatest user or group id that is taken: greater ones wrap around in programs that keep
 /// ids as `int`.
 pub(crate) const MAX_ID: u32 = i32::MAX as u32;
-
-/// A point in time as file systems keep it: seconds since 1970 and nanoseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp {
-    /// Seconds since 1970-01-01 00:00:00 UTC; negative before.
-    pub seconds: i64,
-    /// Nanoseconds on top, below one thousand million.
-    pub nanos: u32,
-}
-
-impl Timestamp {
-    /// 1970-01-01 00:00:00 UTC, which new entries have unless told otherwise.
-    pub const EPOCH: Self = Self {
-        seconds: 0,
-        nanos: 0,
-    };
-
-    /// A whole second.
-    #[must_use]
-    pub const fn from_seconds(seconds: i64) -> Self {
-        Self { seconds, nanos: 0 }
-    }
-}
-
-impl From<SystemTime> for Timestamp {
-    fn from(time: SystemTime) -> Self {
-        match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => Self {
-                seconds: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-                nanos: after.subsec_nanos(),
-            },
-            Err(before) => {
-                let before = before.duration();
-                let whole = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
-                match before.subsec_nanos() {
-                    0 => Self {
-                        seconds: -whole,
-                        nanos: 0,
-                    },
-                    nanos => Self {
-                        seconds: -whole - 1,
-                        nanos: 1_000_000_000 - nanos,
-                    },
-                }
-            }
-        }
-    }
-}
 
 /// Extended attributes by full name, such as `security.capability`.
 pub type Xattrs = BTreeMap<OsString, Vec<u8>>;
@@ -230,7 +182,6 @@ impl Name {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     #[test]
     fn paths_are_made_relative_and_normal() {
@@ -275,18 +226,6 @@ mod tests {
         for bad in [".wh.", "a/.wh..", "a/.wh..."] {
             assert_eq!(of(bad).unwrap_err().kind(), ErrorKind::InvalidPath, "{bad}");
         }
-    }
-
-    #[test]
-    fn times_before_1970() {
-        let time = UNIX_EPOCH - Duration::new(1, 250_000_000);
-        assert_eq!(
-            Timestamp::from(time),
-            Timestamp {
-                seconds: -2,
-                nanos: 750_000_000
-            }
-        );
     }
 
     proptest! {

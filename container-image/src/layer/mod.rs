@@ -32,15 +32,22 @@
 mod apply;
 mod create;
 mod entry;
+mod header;
+mod node;
 mod pax;
 mod tar_read;
 mod tar_write;
+mod time;
+mod write;
 
 use oci_spec::image::MediaType;
 
 pub use apply::{Applied, ApplyOptions, Budget, Form, Owners, apply};
-pub use create::{Content, LayerBuilder, LayerOptions, Node};
-pub use entry::{Metadata, Timestamp, Xattrs};
+pub use create::LayerBuilder;
+pub use entry::{Metadata, Xattrs};
+pub use node::{Content, Node};
+pub use time::Timestamp;
+pub use write::LayerOptions;
 
 use crate::digest::{DiffId, Digest};
 

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::entry::{Timestamp, Xattrs};
+use super::entry::Xattrs;
 use super::tar_read::malformed;
+use super::time::Timestamp;
 use crate::error::Result;
 
 /// The records that mean something in a layer.

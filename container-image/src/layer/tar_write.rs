@@ -8,7 +8,8 @@ use std::path::Path;
 
 use tar::{EntryType, Header};
 
-use super::entry::{Metadata, Timestamp};
+use super::entry::Metadata;
+use super::time::Timestamp;
 
 /// Bytes of a tar block.
 pub(crate) const BLOCK: usize = 512;

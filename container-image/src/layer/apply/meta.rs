@@ -12,7 +12,8 @@ use rustix::io::Errno;
 
 use super::options::Owners;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::entry::{Metadata, Timestamp};
+use crate::layer::entry::Metadata;
+use crate::layer::time::Timestamp;
 
 /// Attributes that overlayfs reads: in a layer they would redirect or hide what they please.
 const FORGED: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];

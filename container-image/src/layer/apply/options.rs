@@ -7,6 +7,9 @@ use container_fs::whiteout::XattrNamespace;
 use crate::digest::{DiffId, Digest};
 use crate::layer::Compression;
 
+/// Ids that a user namespace must map to hold the files of any usual image.
+const USUAL_IDS: u64 = 65_536;
+
 /// How deletions are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,13 +33,18 @@ pub enum Owners {
 }
 
 impl Owners {
-    /// [`Keep`](Self::Keep) for root, [`Current`](Self::Current) for anybody else.
+    /// [`Keep`](Self::Keep) for root with the usual range of ids, [`Current`](Self::Current) for
+    /// anybody else, also for root of a user namespace that maps a few ids only.
     #[must_use]
     pub fn detect() -> Self {
-        if rustix::process::geteuid().is_root() {
-            Self::Keep
-        } else {
-            Self::Current
+        let map = std::fs::read_to_string("/proc/thread-self/uid_map").unwrap_or_default();
+        let ids: u64 = map
+            .lines()
+            .filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok())
+            .sum();
+        match rustix::process::geteuid().is_root() && ids >= USUAL_IDS {
+            true => Self::Keep,
+            false => Self::Current,
         }
     }
 }

@@ -6,7 +6,6 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use container_fs::whiteout::{create_whiteout, set_opaque};
 use container_fs::{Dir, FileType, Node};
 
 use super::meta::{self, Policy};
@@ -22,24 +21,24 @@ const BUFFER: usize = 1 << 17;
 const BUILDING: u32 = 0o700;
 
 pub(super) struct Placer<'a> {
-    options: &'a ApplyOptions,
-    union: Union,
+    pub(super) options: &'a ApplyOptions,
+    pub(super) union: Union,
     policy: Policy,
     /// The directory of the last entry: most entries have the same as the one before.
-    parent: Option<Parent>,
+    pub(super) parent: Option<Parent>,
     /// Metadata of directories, set at the end: making an entry changes its directory's time,
     /// and is impossible in a read-only one.
     dirs: BTreeMap<PathBuf, Metadata>,
     /// What this layer made; only in the plain form, where deletions spare it.
-    made: HashSet<PathBuf>,
+    pub(super) made: HashSet<PathBuf>,
     entries: u64,
     buffer: Vec<u8>,
 }
 
-struct Parent {
+pub(super) struct Parent {
     named: PathBuf,
-    at: DirAt,
-    dir: Dir,
+    pub(super) at: DirAt,
+    pub(super) dir: Dir,
 }
 
 impl<'a> Placer<'a> {
@@ -242,101 +241,6 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    /// Hides or deletes what the layers below have at a path.
-    pub(super) fn whiteout(&mut self, path: &Path) -> Result<()> {
-        let Some(name) = path.file_name() else {
-            return Err(refused("/", "the root can't be deleted"));
-        };
-        let at = self.resolved(path.parent().unwrap_or(Path::new("")))?;
-        let target = at.path.join(name);
-        let Form::Overlay(_) = self.options.form else {
-            if at.exists() {
-                self.delete_below(&target)?;
-            }
-            return Ok(());
-        };
-        if self.options.lower.is_some() && !self.union.exists_below(&at, name)? {
-            return Ok(());
-        }
-        let Parent { at, dir, .. } = self.enter(path)?;
-        match status(&self.union.top, &target)? {
-            // The layer itself has a file of that name, which wins.
-            Some(found) if !found.is_dir() => {}
-            Some(_) => self.make_opaque(&target)?,
-            None => {
-                create_whiteout(&dir, name).map_err(|e| Error::fs("make whiteout", &target, e))?;
-            }
-        }
-        self.leave(path, at, dir);
-        Ok(())
-    }
-
-    /// Hides or deletes everything that the layers below have in a directory.
-    pub(super) fn opaque(&mut self, path: &Path) -> Result<()> {
-        let at = self.resolved(path)?;
-        if let Form::Plain = self.options.form {
-            return if at.exists() {
-                self.delete_children_below(&at.path)
-            } else {
-                Ok(())
-            };
-        }
-        if self.options.lower.is_some() && !at.exists() {
-            return Ok(());
-        }
-        let Parent { at, .. } = self.enter(&path.join("x"))?;
-        self.make_opaque(&at.path)
-    }
-
-    fn make_opaque(&mut self, path: &Path) -> Result<()> {
-        if let Form::Overlay(xattrs) = self.options.form {
-            let failed = |e| Error::fs("make opaque", path, e);
-            let dir = self.union.top.open_dir(path).map_err(failed)?;
-            set_opaque(&dir, xattrs).map_err(failed)?;
-            self.union.opaque.insert(path.to_path_buf());
-            self.parent = None;
-        }
-        Ok(())
-    }
-
-    /// Plain form: deletes what earlier layers made at a path.
-    fn delete_below(&mut self, path: &Path) -> Result<()> {
-        let Some(found) = status(&self.union.top, path)? else {
-            return Ok(());
-        };
-        if !self.made.contains(path) {
-            self.parent = None;
-            return self
-                .union
-                .top
-                .remove_tree(path)
-                .map_err(|e| Error::fs("delete", path, e));
-        }
-        if found.is_dir() {
-            self.delete_children_below(path)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn delete_children_below(&mut self, path: &Path) -> Result<()> {
-        let failed = |e| Error::fs("delete", path, e);
-        let mut todo = vec![path.to_path_buf()];
-        while let Some(path) = todo.pop() {
-            let dir = self.union.top.open_dir(&path).map_err(failed)?;
-            for entry in dir.entries().map_err(failed)? {
-                let child = path.join(&entry.name);
-                if !self.made.contains(&child) {
-                    self.parent = None;
-                    dir.remove_tree(&entry.name).map_err(failed)?;
-                } else if entry.file_type == FileType::Directory {
-                    todo.push(child);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Removes what stands at a path of this directory, to make place for another entry.
     fn clear(&mut self, dir: &Dir, name: &OsStr, path: &Path) -> Result<()> {
         let Some(found) = status(&self.union.top, path)? else {
@@ -355,7 +259,7 @@ impl<'a> Placer<'a> {
     }
 
     /// The directory in which a path is to be made, itself made where it is missing.
-    fn enter(&mut self, path: &Path) -> Result<Parent> {
+    pub(super) fn enter(&mut self, path: &Path) -> Result<Parent> {
         let named = path.parent().unwrap_or(Path::new(""));
         if let Some(parent) = self.parent.take()
             && parent.named == named
@@ -397,7 +301,7 @@ impl<'a> Placer<'a> {
     }
 
     /// Keeps the directory for the next entry, unless something was replaced meanwhile.
-    fn leave(&mut self, path: &Path, at: DirAt, dir: Dir) {
+    pub(super) fn leave(&mut self, path: &Path, at: DirAt, dir: Dir) {
         let named = path.parent().unwrap_or(Path::new("")).to_path_buf();
         self.parent = Some(Parent { named, at, dir });
     }
@@ -418,7 +322,7 @@ impl<'a> Placer<'a> {
         Ok(made)
     }
 
-    fn resolved(&self, path: &Path) -> Result<DirAt> {
+    pub(super) fn resolved(&self, path: &Path) -> Result<DirAt> {
         Ok(self.union.resolve(path)?.pop().unwrap_or_default())
     }
 
@@ -449,7 +353,7 @@ fn over_budget(path: &[u8], reason: &'static str) -> Error {
         .hint("raise the Budget for a layer that is to be trusted")
 }
 
-fn refused(path: impl AsRef<Path>, reason: &'static str) -> Error {
+pub(super) fn refused(path: impl AsRef<Path>, reason: &'static str) -> Error {
     let path = path.as_ref().to_string_lossy();
     Error::new(ErrorKind::InvalidPath, "apply entry", path, reason)
 }
