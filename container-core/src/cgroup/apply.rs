@@ -62,11 +62,7 @@ impl Cgroup {
             ErrorKind::WrongState,
             "find cgroup controller",
             controller.to_string(),
-            format!(
-                "the cgroup {} does not have it, only {}",
-                self.path,
-                self.controllers()
-            ),
+            format!("the cgroup {} does not have it, only {}", self.path, self.controllers()),
         )
         .hint("create the cgroup with Resources::controllers() of all limits to come")
     }
@@ -104,37 +100,19 @@ impl Cgroup {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(self.no_file(node, &write)),
             Err(e) => {
-                return Err(Error::os(
-                    format!("open {}", write.file),
-                    self.directory_of(node),
-                    e,
-                ));
+                return Err(Error::os(format!("open {}", write.file), self.directory_of(node), e));
             }
         };
         let old = dir::read_open(&mut file)
             .map_err(|e| Error::os(format!("read {}", write.file), self.directory_of(node), e))?;
         // An empty list is set by an empty line: writing nothing at all does nothing.
-        let old = if old.trim().is_empty() {
-            "\n".to_owned()
-        } else {
-            old.trim().to_owned()
-        };
-        Ok(Change {
-            write,
-            file,
-            old,
-            directory: self.directory_of(node),
-        })
+        let old = if old.trim().is_empty() { "\n".to_owned() } else { old.trim().to_owned() };
+        Ok(Change { write, file, old, directory: self.directory_of(node) })
     }
 
     fn no_file(&self, node: &Node, write: &Write) -> Error {
         let has = self.controllers().contains(write.controller);
-        if has
-            && matches!(
-                write.file,
-                "memory.swap.max" | "memory.memsw.limit_in_bytes"
-            )
-        {
+        if has && matches!(write.file, "memory.swap.max" | "memory.memsw.limit_in_bytes") {
             return Error::with(
                 ErrorKind::Unsupported,
                 format!("open {}", write.file),
@@ -145,11 +123,7 @@ impl Cgroup {
         }
         if has {
             let missing = io::Error::from_raw_os_error(libc::ENOENT);
-            return Error::os(
-                format!("open {}", write.file),
-                self.directory_of(node),
-                missing,
-            );
+            return Error::os(format!("open {}", write.file), self.directory_of(node), missing);
         }
         if self.hierarchy.controllers().contains(write.controller) {
             return self.made_without(write.controller);
@@ -175,11 +149,7 @@ impl Cgroup {
         };
         let step = format!("write {} = {}", change.write.file, change.write.value);
         let refused = Error::os(step, change.directory.clone(), error);
-        if hint.is_empty() {
-            refused
-        } else {
-            refused.hint(hint)
-        }
+        if hint.is_empty() { refused } else { refused.hint(hint) }
     }
 
     /// Restores in reverse; the failure to do so is added to the one that led here.
@@ -188,23 +158,15 @@ impl Cgroup {
             .iter_mut()
             .rev()
             .filter_map(|change| {
-                dir::write_open(&mut change.file, &change.old)
-                    .err()
-                    .map(|e| {
-                        format!(
-                            "{} could not be set back to {}: {e}",
-                            change.write.file, change.old
-                        )
-                    })
+                dir::write_open(&mut change.file, &change.old).err().map(|e| {
+                    format!("{} could not be set back to {}: {e}", change.write.file, change.old)
+                })
             })
             .collect();
         if failed.is_empty() {
             return error;
         }
-        let own = error
-            .way_out()
-            .map(|hint| format!("{hint}; "))
-            .unwrap_or_default();
+        let own = error.way_out().map(|hint| format!("{hint}; ")).unwrap_or_default();
         error.hint(format!("{own}{}", failed.join("; ")))
     }
 }

@@ -65,11 +65,7 @@ struct Writes(Vec<Write>);
 
 impl Writes {
     fn add(&mut self, controller: Controller, file: &'static str, value: String) {
-        self.0.push(Write {
-            controller,
-            file,
-            value,
-        });
+        self.0.push(Write { controller, file, value });
     }
 
     fn memory_v2(&mut self, limits: &Resources) {
@@ -98,17 +94,11 @@ impl Writes {
             ));
         }
         if let Some(low) = limits.memory_low {
-            self.add(
-                Controller::Memory,
-                "memory.soft_limit_in_bytes",
-                low.to_string(),
-            );
+            self.add(Controller::Memory, "memory.soft_limit_in_bytes", low.to_string());
         }
         let memory = limits.memory_max.unwrap_or(present.memory);
         let both = memory_and_swap(limits, present, memory)?;
-        let one = limits
-            .memory_max
-            .map(|limit| ("memory.limit_in_bytes", limit));
+        let one = limits.memory_max.map(|limit| ("memory.limit_in_bytes", limit));
         let two = both.map(|limit| ("memory.memsw.limit_in_bytes", limit));
         // The kernel keeps memory <= memory+swap at every moment.
         let raises = over(memory, present.memory_and_swap.unwrap_or(Limit::Unlimited));
@@ -124,11 +114,7 @@ impl Writes {
             self.add(Controller::Cpu, "cpu.weight", share.weight().to_string());
         }
         if let Some(CpuMax { quota, period }) = limits.cpu_max {
-            self.add(
-                Controller::Cpu,
-                "cpu.max",
-                format!("{} {period}", max(quota)),
-            );
+            self.add(Controller::Cpu, "cpu.max", format!("{} {period}", max(quota)));
         }
     }
 
@@ -141,11 +127,7 @@ impl Writes {
             let order = ("cpu.cfs_period_us", period.to_string());
             // The ratio of the two must not pass the parent's in between.
             let shrinks = period < present.cpu_period;
-            let order = if shrinks {
-                [quota, order]
-            } else {
-                [order, quota]
-            };
+            let order = if shrinks { [quota, order] } else { [order, quota] };
             for (file, value) in order {
                 self.add(Controller::Cpu, file, value);
             }
@@ -186,15 +168,11 @@ fn over(a: Limit, b: Limit) -> bool {
 }
 
 fn max(limit: Limit) -> String {
-    limit
-        .value()
-        .map_or_else(|| "max".to_owned(), |value| value.to_string())
+    limit.value().map_or_else(|| "max".to_owned(), |value| value.to_string())
 }
 
 fn minus_one(limit: Limit) -> String {
-    limit
-        .value()
-        .map_or_else(|| "-1".to_owned(), |value| value.to_string())
+    limit.value().map_or_else(|| "-1".to_owned(), |value| value.to_string())
 }
 
 #[cfg(test)]
@@ -225,11 +203,7 @@ mod tests {
     #[test]
     fn v2() {
         assert_eq!(
-            lines(
-                &all().memory_high(Limit::Unlimited),
-                Version::V2,
-                Present::default()
-            ),
+            lines(&all().memory_high(Limit::Unlimited), Version::V2, Present::default()),
             [
                 "memory.low=8192",
                 "memory.high=max",
@@ -272,10 +246,7 @@ mod tests {
         let raised = Resources::new().memory_max(40_960);
         assert_eq!(
             lines(&raised, Version::V1, present),
-            [
-                "memory.memsw.limit_in_bytes=49152",
-                "memory.limit_in_bytes=40960"
-            ]
+            ["memory.memsw.limit_in_bytes=49152", "memory.limit_in_bytes=40960"]
         );
         let lifted = Resources::new().memory_max(Limit::Unlimited);
         assert_eq!(
@@ -292,18 +263,10 @@ mod tests {
     #[test]
     fn what_v1_cannot_express() {
         let kind = |limits: Resources| {
-            compile(&limits, |_| Version::V1, &Present::default())
-                .unwrap_err()
-                .kind()
+            compile(&limits, |_| Version::V1, &Present::default()).unwrap_err().kind()
         };
-        assert_eq!(
-            kind(Resources::new().memory_high(4096)),
-            ErrorKind::Unsupported
-        );
-        assert_eq!(
-            kind(Resources::new().memory_swap_max(0)),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(kind(Resources::new().memory_high(4096)), ErrorKind::Unsupported);
+        assert_eq!(kind(Resources::new().memory_swap_max(0)), ErrorKind::InvalidInput);
     }
 
     #[test]

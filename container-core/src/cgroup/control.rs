@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -14,6 +14,7 @@ use super::events::Events;
 use super::group::{Cgroup, Node};
 use super::topology::{Membership, parse_memberships};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys;
 
 const KILL_TIME: Duration = Duration::from_secs(5);
 /// How long one pass of the fallback waits for the freezer.
@@ -59,11 +60,7 @@ impl Cgroup {
     /// [`ErrorKind::Busy`] on v2 for a cgroup that hands controllers to its children.
     pub fn attach(&self, pid: u32) -> Result<()> {
         if pid == 0 || i32::try_from(pid).is_err() {
-            return Err(Error::invalid(
-                "attach to cgroup",
-                pid.to_string(),
-                "is no process id",
-            ));
+            return Err(Error::invalid("attach to cgroup", pid.to_string(), "is no process id"));
         }
         let value = pid.to_string();
         let before = match self.nodes.len() {
@@ -99,11 +96,7 @@ impl Cgroup {
 
     pub(super) fn kill_within(&self, limit: Duration) -> Result<()> {
         if self.path.is_root() {
-            return Err(Error::invalid(
-                "kill cgroup",
-                "/",
-                "the root holds the whole machine",
-            ));
+            return Err(Error::invalid("kill cgroup", "/", "the root holds the whole machine"));
         }
         self.refuse_own("kill cgroup")?;
         let deadline = Instant::now() + limit;
@@ -137,11 +130,7 @@ impl Cgroup {
                 return Ok(false);
             }
             Err(e) => {
-                return Err(Error::os(
-                    "write cgroup.kill = 1",
-                    self.directory_of(node),
-                    e,
-                ));
+                return Err(Error::os("write cgroup.kill = 1", self.directory_of(node), e));
             }
         }
         self.thaw_second_freezer()?;
@@ -158,20 +147,34 @@ impl Cgroup {
         let _ = self.freeze_within(FREEZE_PASS);
         let members = self.members();
         let mut refused = None;
-        for pid in members
-            .as_ref()
-            .into_iter()
-            .flatten()
-            .filter(|pid| **pid != 0)
-        {
-            match kill(Pid::from_raw(*pid as i32), Signal::SIGKILL) {
-                Ok(()) | Err(Errno::ESRCH) => {}
+        for pid in members.as_ref().into_iter().flatten().filter(|pid| **pid != 0) {
+            match self.kill_one(*pid) {
+                Ok(()) => {}
+                Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
                 Err(e) => refused = Some(Error::os("kill SIGKILL", pid.to_string(), e)),
             }
         }
         // Without a freezer there is nothing to thaw; with a frozen ancestor the dead wait for it.
         let _ = self.thaw();
         members.map(|_| refused)
+    }
+
+    /// `SIGKILL` to a process that was listed, if it is the one that is inside now.
+    ///
+    /// The pidfd is opened first: should the number have passed to a stranger, either the
+    /// stranger is seen to be elsewhere, or the pidfd is that of the dead.
+    fn kill_one(&self, pid: u32) -> io::Result<()> {
+        let pidfd = match sys::open_pidfd(pid) {
+            // Before Linux 5.3; a frozen process keeps its number.
+            Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => {
+                return Ok(kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?);
+            }
+            opened => opened?,
+        };
+        if self.holds(&memberships_of(&pid.to_string())) {
+            sys::signal_pidfd(pidfd.as_fd(), libc::SIGKILL)?;
+        }
+        Ok(())
     }
 
     /// Everybody inside and below, over all hierarchies; 0 for one without a number here.
@@ -192,13 +195,13 @@ impl Cgroup {
     fn collect(&self, node: &Node, below: &str, all: &mut BTreeSet<u32>) -> Result<()> {
         all.extend(self.read_processes(node, below)?);
         let children = match dir::open_dir(node.fd(), below) {
-            Ok(dir) => dir::subdirectories(std::os::fd::AsFd::as_fd(&dir)),
+            Ok(dir) => dir::subdirectories(dir.as_fd()),
             Err(e) => Err(e),
         };
         match children {
-            Ok(children) => children
-                .iter()
-                .try_for_each(|c| self.collect(node, &format!("{below}/{c}"), all)),
+            Ok(children) => {
+                children.iter().try_for_each(|c| self.collect(node, &format!("{below}/{c}"), all))
+            }
             Err(e) if gone(&e) => Ok(()),
             Err(e) => Err(Error::os("list cgroup", self.directory_of(node), e)),
         }
@@ -225,6 +228,12 @@ impl Cgroup {
         self.place_in(node, memberships).is_some_and(|path| path == self.path.as_str())
     }
 
+    /// Whether a process with these memberships is inside or below, in one hierarchy at least.
+    fn holds(&self, memberships: &[Membership]) -> bool {
+        let mut places = self.nodes.iter().filter_map(|node| self.place_in(node, memberships));
+        places.any(|path| self.path.covers(&path))
+    }
+
     /// The path in the node's hierarchy of a process with these memberships.
     fn place_in(&self, node: &Node, memberships: &[Membership]) -> Option<String> {
         let mount = &self.hierarchy.mounts()[node.mount];
@@ -234,7 +243,9 @@ impl Cgroup {
 
     fn move_back(&self, pid: &str, moved: &[Node], before: &[Membership]) {
         for node in moved {
-            let Some(old) = self.place_in(node, before) else { continue };
+            let Some(old) = self.place_in(node, before) else {
+                continue;
+            };
             // The refusal that led here is what the caller is told.
             let root = self.hierarchy.root_fd(node.mount);
             let _ = dir::write(root, &format!(".{old}/cgroup.procs"), pid);
@@ -258,16 +269,9 @@ impl Cgroup {
             }
             _ => "",
         };
-        let failed = Error::os(
-            format!("write cgroup.procs = {pid}"),
-            self.directory_of(node),
-            error,
-        );
-        if hint.is_empty() {
-            failed
-        } else {
-            failed.hint(hint)
-        }
+        let failed =
+            Error::os(format!("write cgroup.procs = {pid}"), self.directory_of(node), error);
+        if hint.is_empty() { failed } else { failed.hint(hint) }
     }
 
     fn kill_timed_out(&self, left: &BTreeSet<u32>, limit: Duration) -> Error {
@@ -286,17 +290,8 @@ impl Cgroup {
     /// Stopping or killing a cgroup that the caller is in would be the caller's own end.
     pub(super) fn refuse_own(&self, step: &'static str) -> Result<()> {
         let own = memberships_of("self");
-        let inside = self
-            .nodes
-            .iter()
-            .filter_map(|node| self.place_in(node, &own))
-            .any(|path| self.path.covers(&path));
-        if inside {
-            return Err(Error::invalid(
-                step,
-                self.path(),
-                "the calling process is inside",
-            ));
+        if self.holds(&own) {
+            return Err(Error::invalid(step, self.path(), "the calling process is inside"));
         }
         Ok(())
     }

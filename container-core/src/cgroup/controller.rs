@@ -106,9 +106,7 @@ impl Controller {
     /// The controller of a kernel name of either version; `None` for one unknown here.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|c| c.name(Version::V1) == name || c.name(Version::V2) == name)
+        Self::ALL.into_iter().find(|c| c.name(Version::V1) == name || c.name(Version::V2) == name)
     }
 
     fn bit(self) -> u32 {
@@ -174,9 +172,7 @@ impl Controllers {
 
     /// The members, in the order of [`Controller::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Controller> {
-        Controller::ALL
-            .into_iter()
-            .filter(move |c| self.contains(*c))
+        Controller::ALL.into_iter().filter(move |c| self.contains(*c))
     }
 
     /// Of those, what is taken from v2 even where a v1 hierarchy has it as well.
@@ -184,10 +180,7 @@ impl Controllers {
 
     /// The known controllers among names separated by blanks or commas.
     pub(super) fn parse(names: &str) -> Self {
-        names
-            .split([' ', ',', '\n'])
-            .filter_map(Controller::from_name)
-            .collect()
+        names.split([' ', ',', '\n']).filter_map(Controller::from_name).collect()
     }
 
     /// The names in one version's spelling, separated by commas.
@@ -195,10 +188,7 @@ impl Controllers {
         if self.is_empty() {
             return "none".to_owned();
         }
-        self.iter()
-            .map(|c| c.name(version))
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.iter().map(|c| c.name(version)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -267,10 +257,7 @@ mod tests {
     fn names_go_both_ways() {
         for controller in Controller::ALL {
             for version in [Version::V1, Version::V2] {
-                assert_eq!(
-                    Controller::from_name(controller.name(version)),
-                    Some(controller)
-                );
+                assert_eq!(Controller::from_name(controller.name(version)), Some(controller));
             }
         }
         assert_eq!(Controller::from_name("name=systemd"), None);

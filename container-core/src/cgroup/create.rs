@@ -17,10 +17,7 @@ pub(super) fn create(
     wanted: Controllers,
 ) -> Result<Vec<Node>> {
     hierarchy.require(wanted)?;
-    let mut undo = Undo {
-        hierarchy,
-        made: Vec::new(),
-    };
+    let mut undo = Undo { hierarchy, made: Vec::new() };
     let mut nodes = Vec::new();
     for (mount, controllers) in span(hierarchy, wanted)? {
         nodes.push(make(hierarchy, mount, path, controllers, &mut undo)?);
@@ -31,13 +28,7 @@ pub(super) fn create(
             .iter()
             .any(|node| node.mount == freezer || dir::exists(node.fd(), "cgroup.freeze"))
     {
-        nodes.push(make(
-            hierarchy,
-            freezer,
-            path,
-            Controllers::NONE,
-            &mut undo,
-        )?);
+        nodes.push(make(hierarchy, freezer, path, Controllers::NONE, &mut undo)?);
     }
     undo.made.clear();
     Ok(nodes)
@@ -47,9 +38,7 @@ pub(super) fn create(
 fn span(hierarchy: &Hierarchy, wanted: Controllers) -> Result<Vec<(usize, Controllers)>> {
     let mut span: Vec<(usize, Controllers)> = Vec::new();
     let v2 = hierarchy.index_of_v2().map(|at| (at, Controllers::NONE));
-    let served = wanted
-        .iter()
-        .filter_map(|c| hierarchy.index_of(c).map(|at| (at, c.into())));
+    let served = wanted.iter().filter_map(|c| hierarchy.index_of(c).map(|at| (at, c.into())));
     for (at, controllers) in v2.into_iter().chain(served) {
         match span.iter_mut().find(|(seen, _)| *seen == at) {
             Some((_, all)) => *all |= controllers,
@@ -86,11 +75,7 @@ fn make(
     controllers: Controllers,
     undo: &mut Undo<'_>,
 ) -> Result<Node> {
-    let site = Site {
-        hierarchy,
-        mount,
-        root: hierarchy.root_fd(mount),
-    };
+    let site = Site { hierarchy, mount, root: hierarchy.root_fd(mount) };
     let kind = &hierarchy.mounts()[mount];
     let last = path.relative();
     let mut parent = ".";
@@ -127,11 +112,7 @@ struct Site<'a> {
 impl Site<'_> {
     fn name(&self, directory: &str) -> String {
         let root = self.hierarchy.mounts()[self.mount].mount_point().display();
-        if directory == "." {
-            root.to_string()
-        } else {
-            format!("{root}/{directory}")
-        }
+        if directory == "." { root.to_string() } else { format!("{root}/{directory}") }
     }
 
     fn read(&self, file: &str) -> Result<String> {
@@ -154,10 +135,7 @@ impl Site<'_> {
                 ErrorKind::Unsupported,
                 "enable cgroup controller",
                 absent.to_string(),
-                format!(
-                    "the ancestor {} does not have it, only {offered}",
-                    self.name(directory)
-                ),
+                format!("the ancestor {} does not have it, only {offered}", self.name(directory)),
             )
             .hint("enable it in the cgroup.subtree_control of every cgroup above that one"));
         }
@@ -203,11 +181,7 @@ impl Site<'_> {
             }
             let value = self.read(&format!("{parent}/{file}"))?;
             dir::write(self.root, &target, value.trim()).map_err(|e| {
-                Error::os(
-                    format!("write {file} = {}", value.trim()),
-                    self.name(child),
-                    e,
-                )
+                Error::os(format!("write {file} = {}", value.trim()), self.name(child), e)
             })?;
         }
         Ok(())

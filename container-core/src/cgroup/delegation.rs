@@ -26,10 +26,7 @@ impl Delegation {
     ///
     /// [`ErrorKind::InvalidInput`] for a name with a slash, `..` and the like.
     pub fn path_of(&self, name: &str) -> Result<String> {
-        Ok(CgroupPath::parse(&self.prefix)?
-            .join(name)?
-            .as_str()
-            .to_owned())
+        Ok(CgroupPath::parse(&self.prefix)?.join(name)?.as_str().to_owned())
     }
 }
 
@@ -51,10 +48,7 @@ impl Hierarchy {
         let at_root = (0..self.mounts().len())
             .try_for_each(|m| dir::writable(self.root_fd(m), "cgroup.procs"));
         let Err(refusal) = at_root else {
-            return Ok(Delegation {
-                prefix: "/".to_owned(),
-                controllers: self.controllers(),
-            });
+            return Ok(Delegation { prefix: "/".to_owned(), controllers: self.controllers() });
         };
         let own = self.unified().and_then(|mount| mount.own_path());
         let own = own.map(CgroupPath::parse).transpose()?;

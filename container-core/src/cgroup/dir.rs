@@ -12,10 +12,8 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
 
-const DIRECTORY: OFlag = OFlag::O_PATH
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_CLOEXEC);
+const DIRECTORY: OFlag =
+    OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Opens a directory below `at` without following a link at its end.
 pub(super) fn open_dir(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
@@ -24,13 +22,7 @@ pub(super) fn open_dir(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
 
 /// Opens a file of the directory.
 pub(super) fn open(at: BorrowedFd<'_>, name: &str, flags: OFlag) -> io::Result<File> {
-    Ok(openat(
-        at,
-        name,
-        flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
-        Mode::empty(),
-    )?
-    .into())
+    Ok(openat(at, name, flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?.into())
 }
 
 pub(super) fn read(at: BorrowedFd<'_>, name: &str) -> io::Result<String> {

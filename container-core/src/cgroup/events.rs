@@ -28,7 +28,12 @@ impl Events {
     ///
     /// Looks often at first: the kernel holds a notification back for up to 10 ms after the last
     /// one, while most waits are over within microseconds.
-    pub(super) fn wait_for(&mut self, key: &str, value: u64, deadline: Instant) -> io::Result<bool> {
+    pub(super) fn wait_for(
+        &mut self,
+        key: &str,
+        value: u64,
+        deadline: Instant,
+    ) -> io::Result<bool> {
         let mut pause = FIRST_PAUSE;
         loop {
             // Reading arms the notification: what changes from here on wakes the poll.

@@ -78,13 +78,10 @@ impl Cgroup {
         let reason = format!("not all processes stopped within {limit:?}");
         Err(match frozen {
             Err(e) => e,
-            Ok(_) => Error::with(
-                ErrorKind::TimedOut,
-                "freeze cgroup",
-                self.directory_of(node),
-                reason,
-            )
-            .hint("a process in an uninterruptible wait stops only after it; try again"),
+            Ok(_) => {
+                Error::with(ErrorKind::TimedOut, "freeze cgroup", self.directory_of(node), reason)
+                    .hint("a process in an uninterruptible wait stops only after it; try again")
+            }
         })
     }
 
@@ -136,11 +133,8 @@ impl Cgroup {
             return Ok(());
         }
         let root = self.hierarchy.root_fd(node.mount);
-        let frozen_ancestor = self
-            .path
-            .prefixes()
-            .filter(|p| *p != self.path.relative())
-            .find(|p| {
+        let frozen_ancestor =
+            self.path.prefixes().filter(|p| *p != self.path.relative()).find(|p| {
                 dir::read(root, &format!("{p}/cgroup.freeze")).is_ok_and(|s| s.trim() == "1")
             });
         if let Some(ancestor) = frozen_ancestor {
@@ -148,11 +142,7 @@ impl Cgroup {
                 .still_frozen(node)
                 .hint(format!("thaw its ancestor /{ancestor} first")));
         }
-        if wait(FREEZE_TIME)? {
-            Ok(())
-        } else {
-            Err(self.still_frozen(node))
-        }
+        if wait(FREEZE_TIME)? { Ok(()) } else { Err(self.still_frozen(node)) }
     }
 
     fn thaw_v1(&self, node: &Node) -> Result<()> {
@@ -164,9 +154,7 @@ impl Cgroup {
         if state.trim() == "THAWED" {
             return Ok(());
         }
-        Err(self
-            .still_frozen(node)
-            .hint("thaw its frozen ancestor first"))
+        Err(self.still_frozen(node).hint("thaw its frozen ancestor first"))
     }
 
     fn still_frozen(&self, node: &Node) -> Error {
@@ -203,26 +191,21 @@ impl Cgroup {
                 "the root cannot be frozen or thawed",
             ));
         }
-        if let Some(node) = self
-            .v2()
-            .filter(|node| dir::exists(node.fd(), "cgroup.freeze"))
-        {
+        if let Some(node) = self.v2().filter(|node| dir::exists(node.fd(), "cgroup.freeze")) {
             return Ok((node, Version::V2));
         }
-        self.v1_freezer()
-            .map(|node| (node, Version::V1))
-            .ok_or_else(|| {
-                Error::with(
-                    ErrorKind::Unsupported,
-                    "freeze cgroup",
-                    self.path(),
-                    format!("no freezer here; the layout is {}", self.hierarchy.layout()),
-                )
-                .hint(
-                    "v2: Linux 5.2 or newer; v1: mount -t cgroup -o freezer cgroup \
+        self.v1_freezer().map(|node| (node, Version::V1)).ok_or_else(|| {
+            Error::with(
+                ErrorKind::Unsupported,
+                "freeze cgroup",
+                self.path(),
+                format!("no freezer here; the layout is {}", self.hierarchy.layout()),
+            )
+            .hint(
+                "v2: Linux 5.2 or newer; v1: mount -t cgroup -o freezer cgroup \
                  /sys/fs/cgroup/freezer, then create the cgroup",
-                )
-            })
+            )
+        })
     }
 }
 
@@ -231,10 +214,8 @@ fn descendants_frozen(parent: BorrowedFd<'_>, deadline: Instant) -> io::Result<b
     let gone = |e: &io::Error| matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV));
     for name in dir::subdirectories(parent)? {
         let frozen = dir::open_dir(parent, &name).and_then(|child| {
-            Ok(
-                Events::open(child.as_fd())?.wait_for("frozen", 1, deadline)?
-                    && descendants_frozen(child.as_fd(), deadline)?,
-            )
+            Ok(Events::open(child.as_fd())?.wait_for("frozen", 1, deadline)?
+                && descendants_frozen(child.as_fd(), deadline)?)
         });
         match frozen {
             Ok(true) => {}

@@ -47,22 +47,14 @@ impl Cgroup {
         wanted: Controllers,
     ) -> Result<Self> {
         let nodes = create::create(hierarchy, &path, wanted)?;
-        Ok(Self {
-            hierarchy: hierarchy.clone(),
-            path,
-            nodes: nodes.into(),
-        })
+        Ok(Self { hierarchy: hierarchy.clone(), path, nodes: nodes.into() })
     }
 
     pub(super) fn open(hierarchy: &Hierarchy, path: CgroupPath) -> Result<Self> {
         let mut nodes = Vec::new();
         for mount in 0..hierarchy.mounts().len() {
             match dir::open_dir(hierarchy.root_fd(mount), path.relative()) {
-                Ok(dir) => nodes.push(Node {
-                    mount,
-                    dir,
-                    made: 0,
-                }),
+                Ok(dir) => nodes.push(Node { mount, dir, made: 0 }),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => {
                     let mount = hierarchy.mounts()[mount].mount_point().display();
@@ -77,11 +69,7 @@ impl Cgroup {
             let missing = io::Error::from_raw_os_error(libc::ENOENT);
             return Err(Error::os("open cgroup", path.as_str(), missing));
         }
-        Ok(Self {
-            hierarchy: hierarchy.clone(),
-            path,
-            nodes: nodes.into(),
-        })
+        Ok(Self { hierarchy: hierarchy.clone(), path, nodes: nodes.into() })
     }
 
     /// The absolute path below the root of the hierarchies, such as `/container-7`.
@@ -135,9 +123,7 @@ impl Cgroup {
     /// Whether it spans v1 hierarchies, which a process only enters by [`attach`](Self::attach).
     #[must_use]
     pub fn needs_attach(&self) -> bool {
-        self.nodes
-            .iter()
-            .any(|node| self.version(node) == Version::V1)
+        self.nodes.iter().any(|node| self.version(node) == Version::V1)
     }
 
     /// The cgroup that this one lies in; `None` for the root.
@@ -146,10 +132,7 @@ impl Cgroup {
     ///
     /// When its directories cannot be opened.
     pub fn parent(&self) -> Result<Option<Self>> {
-        self.path
-            .parent()
-            .map(|path| Self::open(&self.hierarchy, path))
-            .transpose()
+        self.path.parent().map(|path| Self::open(&self.hierarchy, path)).transpose()
     }
 
     /// Opens the child `name`.
@@ -243,17 +226,10 @@ impl Cgroup {
 
     pub(super) fn remove_within(&self, limit: Duration) -> Result<()> {
         if self.path.is_root() {
-            return Err(Error::invalid(
-                "remove cgroup",
-                "/",
-                "the root cannot be removed",
-            ));
+            return Err(Error::invalid("remove cgroup", "/", "the root cannot be removed"));
         }
         let deadline = Instant::now() + limit;
-        let removed = self
-            .nodes
-            .iter()
-            .map(|node| self.remove_node(node, deadline));
+        let removed = self.nodes.iter().map(|node| self.remove_node(node, deadline));
         all_of(removed.filter_map(Result::err).collect())
     }
 
@@ -281,15 +257,9 @@ impl Cgroup {
         let hint = if children.is_empty() {
             let inside = dir::read(node.fd(), "cgroup.procs").unwrap_or_default();
             let inside: Vec<_> = inside.split_whitespace().take(8).collect();
-            format!(
-                "processes are inside ({}): kill or move them first",
-                inside.join(" ")
-            )
+            format!("processes are inside ({}): kill or move them first", inside.join(" "))
         } else {
-            format!(
-                "children are inside ({}): remove_recursive removes them",
-                children.join(" ")
-            )
+            format!("children are inside ({}): remove_recursive removes them", children.join(" "))
         };
         Error::os("rmdir", self.directory_of(node), error).hint(hint)
     }
@@ -298,12 +268,7 @@ impl Cgroup {
     pub(super) fn remove_made_parents(&self) {
         for node in self.nodes.iter() {
             let parents: Vec<&str> = self.path.prefixes().collect();
-            for directory in parents
-                .iter()
-                .rev()
-                .skip(1)
-                .take(node.made.saturating_sub(1))
-            {
+            for directory in parents.iter().rev().skip(1).take(node.made.saturating_sub(1)) {
                 if dir::remove_dir(self.hierarchy.root_fd(node.mount), directory).is_err() {
                     break;
                 }
@@ -316,9 +281,7 @@ impl Cgroup {
     }
 
     pub(super) fn v2(&self) -> Option<&Node> {
-        self.nodes
-            .iter()
-            .find(|node| self.version(node) == Version::V2)
+        self.nodes.iter().find(|node| self.version(node) == Version::V2)
     }
 
     /// The node that serves a controller, and its version.
@@ -330,11 +293,7 @@ impl Cgroup {
 
     pub(super) fn directory_of(&self, node: &Node) -> String {
         let mount = self.hierarchy.mounts()[node.mount].mount_point().display();
-        if self.path.is_root() {
-            mount.to_string()
-        } else {
-            format!("{mount}{}", self.path)
-        }
+        if self.path.is_root() { mount.to_string() } else { format!("{mount}{}", self.path) }
     }
 }
 
@@ -348,9 +307,6 @@ pub(super) fn all_of(failures: Vec<Error>) -> Result<()> {
     if others.is_empty() {
         return Err(first);
     }
-    let own = first
-        .way_out()
-        .map(|hint| format!("{hint}; "))
-        .unwrap_or_default();
+    let own = first.way_out().map(|hint| format!("{hint}; ")).unwrap_or_default();
     Err(first.hint(format!("{own}also failed: {}", others.join(" | "))))
 }

@@ -22,10 +22,7 @@ pub struct OwnedCgroup {
 
 impl OwnedCgroup {
     pub(super) fn new(cgroup: Cgroup) -> Self {
-        Self {
-            cgroup,
-            armed: true,
-        }
+        Self { cgroup, armed: true }
     }
 
     /// Kills and removes now: [`Cgroup::destroy`].

@@ -43,10 +43,7 @@ impl Hierarchy {
             dir::read_proc(path)
                 .map_err(|e| Error::os("read", path, e).hint("mount a proc file system at /proc"))
         };
-        Ok(Self::from_texts(
-            &text("/proc/self/mountinfo")?,
-            &text("/proc/self/cgroup")?,
-        ))
+        Ok(Self::from_texts(&text("/proc/self/mountinfo")?, &text("/proc/self/cgroup")?))
     }
 
     /// The same from given texts, such as those of another process.
@@ -56,10 +53,7 @@ impl Hierarchy {
     /// namespace; one that is no cgroup file system here is passed over.
     #[must_use]
     pub fn from_texts(mountinfo: &str, cgroup: &str) -> Self {
-        let Topology {
-            mounts: found,
-            mut unmounted,
-        } = Topology::parse(mountinfo, cgroup);
+        let Topology { mounts: found, mut unmounted } = Topology::parse(mountinfo, cgroup);
         let mut mounts = Vec::with_capacity(found.len());
         let mut roots = Vec::with_capacity(found.len());
         for mut mount in found {
@@ -77,12 +71,7 @@ impl Hierarchy {
         }
         let topology = Topology { mounts, unmounted };
         let layout = topology.layout();
-        Self(Arc::new(Inner {
-            layout,
-            mounts: topology.mounts,
-            roots,
-            unmounted,
-        }))
+        Self(Arc::new(Inner { layout, mounts: topology.mounts, roots, unmounted }))
     }
 
     /// How the hierarchies are arranged.
@@ -103,9 +92,9 @@ impl Hierarchy {
     /// accounting of processor time, freezing, device rules, performance events.
     #[must_use]
     pub fn controllers(&self) -> Controllers {
-        self.mounts().iter().fold(Controllers::NONE, |all, mount| {
-            all | mount.controllers | built_in(mount)
-        })
+        self.mounts()
+            .iter()
+            .fold(Controllers::NONE, |all, mount| all | mount.controllers | built_in(mount))
     }
 
     /// The hierarchy that serves `controller`.
@@ -131,10 +120,7 @@ impl Hierarchy {
     /// the way to get it.
     pub fn require(&self, controllers: impl Into<Controllers>) -> Result<()> {
         let missing = controllers.into() - self.controllers();
-        missing
-            .iter()
-            .next()
-            .map_or(Ok(()), |controller| Err(self.lacks(controller)))
+        missing.iter().next().map_or(Ok(()), |controller| Err(self.lacks(controller)))
     }
 
     /// The root cgroup of every hierarchy.
@@ -190,11 +176,7 @@ impl Hierarchy {
     pub(super) fn index_of(&self, controller: Controller) -> Option<usize> {
         let v2_if = |set: Controllers| self.index_of_v2().filter(|_| set.contains(controller));
         v2_if(Controllers::BETTER_ON_V2)
-            .or_else(|| {
-                self.mounts()
-                    .iter()
-                    .position(|m| m.controllers.contains(controller))
-            })
+            .or_else(|| self.mounts().iter().position(|m| m.controllers.contains(controller)))
             .or_else(|| v2_if(Controllers::BUILT_INTO_V2))
     }
 
@@ -228,10 +210,7 @@ impl Hierarchy {
             ErrorKind::Unsupported,
             "find cgroup controller",
             controller.to_string(),
-            format!(
-                "no hierarchy has it; the layout is {layout} with {}",
-                self.controllers()
-            ),
+            format!("no hierarchy has it; the layout is {layout} with {}", self.controllers()),
         )
         .hint(way_out)
     }

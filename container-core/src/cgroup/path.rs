@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn bad_paths_are_refused() {
         let long = format!("/{}", "a".repeat(256));
-        for bad in [
-            "", "a", "a/b", "//", "/a//b", "/a/", "/..", "/a/../b", "/a/.", "/a\0", "/a\nb", &long,
-        ] {
+        for bad in
+            ["", "a", "a/b", "//", "/a//b", "/a/", "/..", "/a/../b", "/a/.", "/a\0", "/a\nb", &long]
+        {
             assert!(CgroupPath::parse(bad).is_err(), "{bad:?}");
         }
     }
@@ -123,10 +123,7 @@ mod tests {
         let path = CgroupPath::parse("/a/b/c").unwrap();
         assert_eq!(path.prefixes().collect::<Vec<_>>(), ["a", "a/b", "a/b/c"]);
         assert_eq!(path.parent().unwrap().as_str(), "/a/b");
-        assert_eq!(
-            CgroupPath::parse("/a").unwrap().parent(),
-            Some(CgroupPath::root())
-        );
+        assert_eq!(CgroupPath::parse("/a").unwrap().parent(), Some(CgroupPath::root()));
         assert_eq!(CgroupPath::root().parent(), None);
         assert_eq!(CgroupPath::root().prefixes().count(), 0);
         assert_eq!(CgroupPath::root().join("x").unwrap().as_str(), "/x");

@@ -51,55 +51,33 @@ pub fn probe() -> Result<CgroupSupport> {
 pub(super) fn probe_of(hierarchy: &Hierarchy) -> CgroupSupport {
     let mut missing = Vec::new();
     let mut lacks = |facility: &str, way_out: &str| {
-        missing.push(Missing {
-            facility: facility.to_owned(),
-            way_out: way_out.to_owned(),
-        });
+        missing.push(Missing { facility: facility.to_owned(), way_out: way_out.to_owned() });
     };
     let controllers = Controller::ALL
         .into_iter()
         .filter_map(|c| hierarchy.mount_of(c).map(|mount| (c, mount.version())))
         .collect();
-    for controller in [
-        Controller::Memory,
-        Controller::Pids,
-        Controller::Cpu,
-        Controller::CpuSet,
-    ] {
+    for controller in [Controller::Memory, Controller::Pids, Controller::Cpu, Controller::CpuSet] {
         if let Err(e) = hierarchy.require(controller) {
-            lacks(
-                &format!("controller {controller}"),
-                e.way_out().unwrap_or_default(),
-            );
+            lacks(&format!("controller {controller}"), e.way_out().unwrap_or_default());
         }
     }
     let v2 = hierarchy.unified().is_some();
     let kill = v2 && has_file(hierarchy, "cgroup.kill", (5, 14));
     if !kill {
-        lacks(
-            "cgroup.kill",
-            "Linux 5.14 with cgroup2 mounted; until then: freeze, signal, thaw",
-        );
+        lacks("cgroup.kill", "Linux 5.14 with cgroup2 mounted; until then: freeze, signal, thaw");
     }
     let freeze = if v2 && has_file(hierarchy, "cgroup.freeze", (5, 2)) {
         Some(Version::V2)
     } else {
-        hierarchy
-            .index_of_v1(Controller::Freezer)
-            .map(|_| Version::V1)
+        hierarchy.index_of_v1(Controller::Freezer).map(|_| Version::V1)
     };
     if freeze.is_none() {
-        lacks(
-            "freezer",
-            "Linux 5.2 with cgroup2 mounted, or the v1 freezer hierarchy",
-        );
+        lacks("freezer", "Linux 5.2 with cgroup2 mounted, or the v1 freezer hierarchy");
     }
     let clone_into = v2 && kernel_version() >= (5, 7);
     if !clone_into {
-        lacks(
-            "CLONE_INTO_CGROUP",
-            "Linux 5.7 with cgroup2 mounted; until then: attach",
-        );
+        lacks("CLONE_INTO_CGROUP", "Linux 5.7 with cgroup2 mounted; until then: attach");
     }
     let delegation = match hierarchy.delegation() {
         Ok(delegation) => Some(delegation),
@@ -126,9 +104,7 @@ fn has_file(hierarchy: &Hierarchy, file: &str, since: (u32, u32)) -> bool {
     let Some(root) = hierarchy.index_of_v2().map(|at| hierarchy.root_fd(at)) else {
         return false;
     };
-    let sample = dir::subdirectories(root)
-        .ok()
-        .and_then(|names| names.into_iter().next());
+    let sample = dir::subdirectories(root).ok().and_then(|names| names.into_iter().next());
     match sample.and_then(|name| dir::open_dir(root, &name).ok()) {
         Some(cgroup) => dir::exists(cgroup.as_fd(), file),
         None => kernel_version() >= since,
@@ -143,9 +119,7 @@ fn kernel_version() -> (u32, u32) {
 }
 
 fn parse_version(release: &str) -> (u32, u32) {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|n| n.parse().unwrap_or(0));
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
@@ -165,10 +139,6 @@ mod tests {
         let support = probe_of(&Hierarchy::from_texts("", ""));
         assert_eq!(support.layout, Layout::Absent);
         assert!(support.missing.len() >= 7);
-        assert!(
-            support.missing.iter().all(|m| !m.way_out.is_empty()),
-            "{:?}",
-            support.missing
-        );
+        assert!(support.missing.iter().all(|m| !m.way_out.is_empty()), "{:?}", support.missing);
     }
 }

@@ -85,10 +85,7 @@ impl Resources {
     /// v2 `cpu.max`, v1 `cpu.cfs_quota_us` and `cpu.cfs_period_us`. The period lies between
     /// 1,000 and 1,000,000, the quota is at least 1,000.
     pub fn cpu_quota(self, quota_us: impl Into<Limit>, period_us: u64) -> Self {
-        self.cpu_max(CpuMax {
-            quota: quota_us.into(),
-            period: period_us,
-        })
+        self.cpu_max(CpuMax { quota: quota_us.into(), period: period_us })
     }
 
     /// Processor time as a number of processors: 0.5 is half of one, 2.0 two full ones.
@@ -141,14 +138,8 @@ impl Resources {
         [
             (memory, Controller::Memory),
             (self.pids_max.is_some(), Controller::Pids),
-            (
-                self.cpu_max.is_some() || self.cpu_share.is_some(),
-                Controller::Cpu,
-            ),
-            (
-                self.cpuset_cpus.is_some() || self.cpuset_mems.is_some(),
-                Controller::CpuSet,
-            ),
+            (self.cpu_max.is_some() || self.cpu_share.is_some(), Controller::Cpu),
+            (self.cpuset_cpus.is_some() || self.cpuset_mems.is_some(), Controller::CpuSet),
         ]
         .into_iter()
         .filter_map(|(needed, controller)| needed.then_some(controller))
@@ -178,13 +169,7 @@ impl Resources {
         }
         match self.cpu_share {
             Some(CpuShare::Weight(weight)) => {
-                within(
-                    "cpu_weight",
-                    weight,
-                    1,
-                    WEIGHT_MAX,
-                    "must lie between 1 and 10000",
-                )?;
+                within("cpu_weight", weight, 1, WEIGHT_MAX, "must lie between 1 and 10000")?;
             }
             Some(CpuShare::Shares(shares)) => {
                 let reason = "must lie between 2 and 262144";
@@ -192,10 +177,8 @@ impl Resources {
             }
             None => {}
         }
-        for (name, set) in [
-            ("cpuset_cpus", &self.cpuset_cpus),
-            ("cpuset_mems", &self.cpuset_mems),
-        ] {
+        for (name, set) in [("cpuset_cpus", &self.cpuset_cpus), ("cpuset_mems", &self.cpuset_mems)]
+        {
             let Some(set) = set else { continue };
             if set.is_empty() {
                 return Err(Error::invalid(name, "", "is empty; name at least one id"));
@@ -282,10 +265,7 @@ mod tests {
             ("cpu_weight", new().cpu_weight(10_001)),
             ("cpu_shares", new().cpu_shares(1)),
             ("cpuset_cpus", new().cpuset_cpus(IdSet::default())),
-            (
-                "cpuset_mems",
-                new().cpuset_mems([9000].into_iter().collect()),
-            ),
+            ("cpuset_mems", new().cpuset_mems([9000].into_iter().collect())),
         ] {
             let error = bad.validate().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -306,14 +286,8 @@ mod tests {
             .cpuset_cpus((0..2).into())
             .cpuset_mems((0..1).into());
         limits.validate().unwrap();
-        assert_eq!(
-            limits.controllers().to_string(),
-            "cpu, cpuset, memory, pids"
-        );
+        assert_eq!(limits.controllers().to_string(), "cpu, cpuset, memory, pids");
         assert!(Resources::new().controllers().is_empty());
-        Resources::new()
-            .cpu_quota(Limit::Unlimited, 100_000)
-            .validate()
-            .unwrap();
+        Resources::new().cpu_quota(Limit::Unlimited, 100_000).validate().unwrap();
     }
 }

@@ -112,11 +112,7 @@ impl Cgroup {
     /// Tells "nothing is counted" from "the cgroup is gone".
     fn still_there(&self) -> Result<()> {
         let root_of = |node: &Node| self.hierarchy.root_fd(node.mount);
-        match self
-            .nodes
-            .iter()
-            .find(|node| !dir::exists(root_of(node), self.path.relative()))
-        {
+        match self.nodes.iter().find(|node| !dir::exists(root_of(node), self.path.relative())) {
             None => Ok(()),
             Some(node) => {
                 let gone = io::Error::from_raw_os_error(libc::ENOENT);
@@ -137,11 +133,9 @@ impl Reader<'_> {
             Ok(text) => Ok(Some(text)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(None),
-            Err(e) => Err(Error::os(
-                format!("read {file}"),
-                self.cgroup.directory_of(self.node),
-                e,
-            )),
+            Err(e) => {
+                Err(Error::os(format!("read {file}"), self.cgroup.directory_of(self.node), e))
+            }
         }
     }
 
@@ -174,9 +168,7 @@ impl Reader<'_> {
             peak: self.number("memory.max_usage_in_bytes")?,
             limit: self.limit("memory.limit_in_bytes")?,
             // Two counters read one after the other may cross.
-            swap: with_swap
-                .zip(current)
-                .map(|(both, memory)| both.saturating_sub(memory)),
+            swap: with_swap.zip(current).map(|(both, memory)| both.saturating_sub(memory)),
             limit_hits: self.number("memory.failcnt")?,
             oom_kills: value_of(&events, "oom_kill"),
         })
@@ -231,13 +223,10 @@ const V1_UNLIMITED: u64 = (1 << 63) - 1 - 0xffff;
 pub(super) fn limit_of(text: &str) -> Option<Limit> {
     match text.trim() {
         "max" | "-1" => Some(Limit::Unlimited),
-        digits => digits.parse().ok().map(|value| {
-            if value >= V1_UNLIMITED {
-                Limit::Unlimited
-            } else {
-                Limit::At(value)
-            }
-        }),
+        digits => digits
+            .parse()
+            .ok()
+            .map(|value| if value >= V1_UNLIMITED { Limit::Unlimited } else { Limit::At(value) }),
     }
 }
 

@@ -110,16 +110,10 @@ impl Topology {
                 None => mounts.push(mount),
             }
         }
-        let bound: Controllers = memberships
-            .iter()
-            .fold(Controllers::NONE, |all, m| all | m.controllers);
-        let mounted = mounts
-            .iter()
-            .fold(Controllers::NONE, |all, m| all | m.controllers);
-        Self {
-            mounts,
-            unmounted: bound - mounted,
-        }
+        let bound: Controllers =
+            memberships.iter().fold(Controllers::NONE, |all, m| all | m.controllers);
+        let mounted = mounts.iter().fold(Controllers::NONE, |all, m| all | m.controllers);
+        Self { mounts, unmounted: bound - mounted }
     }
 
     pub(super) fn layout(&self) -> Layout {
@@ -169,27 +163,16 @@ pub(super) fn parse_memberships(text: &str) -> Vec<Membership> {
             let id = fields.next()?.parse().ok()?;
             let subsystems = fields.next()?;
             let path = fields.next()?.to_owned();
-            let name = subsystems
-                .split(',')
-                .find_map(|s| s.strip_prefix("name="))
-                .map(str::to_owned);
-            Some(Membership {
-                id,
-                controllers: Controllers::parse(subsystems),
-                name,
-                path,
-            })
+            let name =
+                subsystems.split(',').find_map(|s| s.strip_prefix("name=")).map(str::to_owned);
+            Some(Membership { id, controllers: Controllers::parse(subsystems), name, path })
         })
         .collect()
 }
 
 /// `path` as seen from a mount whose root is the cgroup `root`.
 fn localize(root: &str, path: &str) -> Option<String> {
-    let inside = if root == "/" {
-        path
-    } else {
-        path.strip_prefix(root)?
-    };
+    let inside = if root == "/" { path } else { path.strip_prefix(root)? };
     let outside = inside.split('/').any(|name| name == "..");
     match inside {
         _ if outside => None,
@@ -223,14 +206,7 @@ impl MountEntry {
         let fs_type = right.next()?.to_owned();
         let _source = right.next()?;
         let super_options = right.next().unwrap_or_default().to_owned();
-        Some(Self {
-            id,
-            parent,
-            root,
-            mount_point,
-            fs_type,
-            super_options,
-        })
+        Some(Self { id, parent, root, mount_point, fs_type, super_options })
     }
 
     fn into_mount(self) -> Option<HierarchyMount> {
@@ -262,22 +238,12 @@ impl MountEntry {
 
 /// Leaves out the mounts that a later mount hides.
 fn visible(entries: Vec<MountEntry>) -> Vec<MountEntry> {
-    let by_id: HashMap<u32, usize> = entries
-        .iter()
-        .enumerate()
-        .map(|(at, e)| (e.id, at))
-        .collect();
+    let by_id: HashMap<u32, usize> = entries.iter().enumerate().map(|(at, e)| (e.id, at)).collect();
     let mut children: HashMap<u32, Vec<usize>> = HashMap::new();
     for (at, entry) in entries.iter().enumerate() {
         children.entry(entry.parent).or_default().push(at);
     }
-    let of = |id: u32| {
-        children
-            .get(&id)
-            .into_iter()
-            .flatten()
-            .map(|at| &entries[*at])
-    };
+    let of = |id: u32| children.get(&id).into_iter().flatten().map(|at| &entries[*at]);
     // A sibling mounted on a directory above covers; a child on the same directory stacks on top.
     let covered = |e: &MountEntry| {
         of(e.parent).any(|x| {
@@ -305,10 +271,7 @@ fn visible(entries: Vec<MountEntry>) -> Vec<MountEntry> {
         })
         .map(|entry| entry.id)
         .collect();
-    entries
-        .into_iter()
-        .filter(|e| !hidden.contains(&e.id))
-        .collect()
+    entries.into_iter().filter(|e| !hidden.contains(&e.id)).collect()
 }
 
 /// Undoes the `\040` escapes of mountinfo.

@@ -21,10 +21,7 @@ fn hybrid() {
     let memory = &topology.mounts[1];
     assert_eq!(memory.controllers, Controller::Memory.into());
     assert_eq!(memory.own_path(), Some("/a/b"));
-    assert_eq!(
-        topology.mounts[0].controllers,
-        [Controller::Cpu, Controller::CpuAcct].into()
-    );
+    assert_eq!(topology.mounts[0].controllers, [Controller::Cpu, Controller::CpuAcct].into());
     assert_eq!(topology.mounts[2].name(), Some("systemd"));
     assert_eq!(topology.mounts[2].own_path(), Some("/"));
     assert_eq!(topology.mounts[3].version(), Version::V2);
@@ -40,10 +37,7 @@ fn unified() {
     );
     assert_eq!(topology.layout(), Layout::Unified);
     assert_eq!(topology.mounts[0].controllers, Controllers::NONE);
-    assert_eq!(
-        topology.mounts[0].own_path(),
-        Some("/user.slice/user-1000.slice/session-2.scope")
-    );
+    assert_eq!(topology.mounts[0].own_path(), Some("/user.slice/user-1000.slice/session-2.scope"));
     assert!(topology.unmounted.is_empty());
 }
 
@@ -61,10 +55,7 @@ fn paths_are_relative_to_what_is_mounted() {
     assert_eq!(own("0::/docker/x\n").as_deref(), Some("/"));
     assert_eq!(own("0::/docker/xy\n"), None);
     assert_eq!(own("0::/elsewhere\n"), None);
-    let plain = Topology::parse(
-        "30 1 0:26 / /c ro - cgroup2 cgroup2 rw\n",
-        "0::/../outside\n",
-    );
+    let plain = Topology::parse("30 1 0:26 / /c ro - cgroup2 cgroup2 rw\n", "0::/../outside\n");
     assert_eq!(plain.mounts[0].own_path(), None);
 }
 
@@ -73,17 +64,10 @@ fn a_mount_on_top_hides_what_is_below() {
     let text = format!("{HYBRID}60 31 0:40 / /sys/fs/cgroup rw - cgroup2 none rw\n");
     let topology = Topology::parse(&text, HYBRID_SELF);
     assert_eq!(topology.layout(), Layout::Unified);
-    assert_eq!(
-        topology.mounts[0].mount_point(),
-        Path::new("/sys/fs/cgroup")
-    );
+    assert_eq!(topology.mounts[0].mount_point(), Path::new("/sys/fs/cgroup"));
     assert!(topology.unmounted.contains(Controller::Memory));
     let stacked = format!("{HYBRID}61 35 0:40 / /sys/fs/cgroup/memory rw - tmpfs none rw\n");
-    assert!(
-        Topology::parse(&stacked, HYBRID_SELF)
-            .unmounted
-            .contains(Controller::Memory)
-    );
+    assert!(Topology::parse(&stacked, HYBRID_SELF).unmounted.contains(Controller::Memory));
 }
 
 #[test]

@@ -58,16 +58,9 @@ impl CpuMax {
     /// The ceiling of so many processors; less than 0.01 takes a period of a second.
     #[must_use]
     pub fn of_cpus(cpus: f64) -> Self {
-        let period = if cpus < 0.01 {
-            1_000_000
-        } else {
-            Self::DEFAULT_PERIOD
-        };
+        let period = if cpus < 0.01 { 1_000_000 } else { Self::DEFAULT_PERIOD };
         // A cast saturates: nonsense becomes zero or huge, which validation refuses.
-        Self {
-            quota: Limit::At((cpus * period as f64).round() as u64),
-            period,
-        }
+        Self { quota: Limit::At((cpus * period as f64).round() as u64), period }
     }
 }
 
@@ -205,18 +198,10 @@ impl FromStr for IdSet {
         };
         let number = |digits: &str| -> Result<u32> {
             let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            digits
-                .parse::<u32>()
-                .ok()
-                .filter(|id| plain && *id <= ID_MAX)
-                .ok_or_else(refuse)
+            digits.parse::<u32>().ok().filter(|id| plain && *id <= ID_MAX).ok_or_else(refuse)
         };
         let mut ids = BTreeSet::new();
-        for part in text
-            .trim_end_matches('\n')
-            .split(',')
-            .filter(|_| !text.trim().is_empty())
-        {
+        for part in text.trim_end_matches('\n').split(',').filter(|_| !text.trim().is_empty()) {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let (first, last) = (number(first)?, number(last)?);
             if first > last {
@@ -255,14 +240,9 @@ mod tests {
     #[test]
     fn shares_as_runc_has_them() {
         // shares, weight: from the table that the change of the formula came with.
-        for (shares, weight) in [
-            (2, 1),
-            (102, 17),
-            (512, 59),
-            (1024, 100),
-            (2000, 170),
-            (262_144, 10_000),
-        ] {
+        for (shares, weight) in
+            [(2, 1), (102, 17), (512, 59), (1024, 100), (2000, 170), (262_144, 10_000)]
+        {
             assert_eq!(weight_from_shares(shares), weight, "{shares}");
         }
         assert_eq!(weight_from_shares(0), 1);
@@ -271,37 +251,15 @@ mod tests {
 
     #[test]
     fn cpus() {
-        assert_eq!(
-            CpuMax::of_cpus(1.5),
-            CpuMax {
-                quota: Limit::At(150_000),
-                period: 100_000
-            }
-        );
-        assert_eq!(
-            CpuMax::of_cpus(0.001),
-            CpuMax {
-                quota: Limit::At(1000),
-                period: 1_000_000
-            }
-        );
+        assert_eq!(CpuMax::of_cpus(1.5), CpuMax { quota: Limit::At(150_000), period: 100_000 });
+        assert_eq!(CpuMax::of_cpus(0.001), CpuMax { quota: Limit::At(1000), period: 1_000_000 });
         assert_eq!(CpuMax::of_cpus(f64::NAN).quota, Limit::At(0));
         assert_eq!(CpuMax::of_cpus(-1.0).quota, Limit::At(0));
     }
 
     #[test]
     fn lists() {
-        for bad in [
-            "a",
-            "1-",
-            "-1",
-            "3-1",
-            "0,,1",
-            "8192",
-            "0-9999999999",
-            "+1",
-            " 1",
-        ] {
+        for bad in ["a", "1-", "-1", "3-1", "0,,1", "8192", "0-9999999999", "+1", " 1"] {
             assert!(bad.parse::<IdSet>().is_err(), "{bad}");
         }
         assert!("\n".parse::<IdSet>().unwrap().is_empty());

@@ -21,15 +21,9 @@ fn attach_enters_every_hierarchy_spanned_and_no_other() {
         let before = lines();
         group.attach(job.pid()).unwrap();
         let after = lines();
-        let moved = after
-            .lines()
-            .filter(|line| line.ends_with(group.path()))
-            .count();
+        let moved = after.lines().filter(|line| line.ends_with(group.path())).count();
         assert_eq!(moved, group.directories().count(), "{after}");
-        let stayed = before
-            .lines()
-            .filter(|line| after.lines().any(|l| l == *line))
-            .count();
+        let stayed = before.lines().filter(|line| after.lines().any(|l| l == *line)).count();
         assert_eq!(stayed + moved, before.lines().count());
         for controller in wanted {
             let v1 = hierarchy.mount_of(controller).unwrap().version() == Version::V1;
@@ -42,10 +36,7 @@ fn attach_enters_every_hierarchy_spanned_and_no_other() {
         }
         assert_eq!(group.processes().unwrap(), [job.pid()]);
         assert_eq!(group.needs_attach(), hierarchy.layout() != Layout::Unified);
-        assert_eq!(
-            group.enter_fd().is_some(),
-            hierarchy.layout() != Layout::Legacy
-        );
+        assert_eq!(group.enter_fd().is_some(), hierarchy.layout() != Layout::Legacy);
     }
 }
 
@@ -57,10 +48,7 @@ fn attach_of_nobody_is_an_error() {
     for hierarchy in layouts() {
         let group = group(&hierarchy, Controller::Pids);
         assert_eq!(group.attach(0).unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(
-            group.attach(u32::MAX).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(group.attach(u32::MAX).unwrap_err().kind(), ErrorKind::InvalidInput);
         let mut job = Job::spawn(&mut Command::new("true"));
         job.wait();
         let error = group.attach(job.pid()).unwrap_err();
@@ -77,10 +65,7 @@ fn a_refused_attach_is_taken_back() {
     for hierarchy in layouts() {
         // A v1 cpuset without processors takes nobody in; it comes first in no layout.
         let group = group(&hierarchy, [Controller::Pids, Controller::CpuSet]);
-        let cpuset = group
-            .directories()
-            .find(|d| d.join("cpuset.cpus").exists())
-            .unwrap();
+        let cpuset = group.directories().find(|d| d.join("cpuset.cpus").exists()).unwrap();
         fs::write(cpuset.join("cpuset.cpus"), "\n").unwrap();
         let job = Job::spawn(Command::new("sleep").arg("60"));
         let lines = || fs::read_to_string(format!("/proc/{}/cgroup", job.pid())).unwrap();
@@ -178,11 +163,7 @@ fn an_owned_group_goes_with_its_owner() {
         group.freeze().unwrap();
         let start = Instant::now();
         drop(group);
-        assert!(
-            start.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
         assert!(job.was_killed());
         assert!(is_gone(&directories));
     }
@@ -208,18 +189,12 @@ fn the_callers_own_group_is_neither_stopped_nor_killed() {
     }
     let group = group(&Hierarchy::discover().unwrap(), Controller::Pids);
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "control::the_callers_own_group_is_neither_stopped_nor_killed",
-        ])
+        .args(["--exact", "control::the_callers_own_group_is_neither_stopped_nor_killed"])
         .env("CC_TEST_OWN_GROUP", group.path())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(
-        String::from_utf8_lossy(&output.stdout).contains("1 passed"),
-        "{output:?}"
-    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
 }
 
 #[test]
@@ -242,10 +217,7 @@ fn a_child_is_born_inside_by_the_descriptor() {
         let Some(fd) = group.enter_fd() else { continue };
         let pid = born_into(fd);
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-        assert!(
-            cgroup.contains(&format!("0::{}\n", group.path())),
-            "{cgroup}"
-        );
+        assert!(cgroup.contains(&format!("0::{}\n", group.path())), "{cgroup}");
         assert_eq!(group.processes().unwrap(), [pid]);
         group.kill().unwrap();
         let mut status = 0;

@@ -19,16 +19,8 @@ fn memory_limit_kills() {
         assert!(job.was_killed(), "{:?}", hierarchy.layout());
         let memory = group.stats().unwrap().memory;
         assert_eq!(memory.limit, Some(Limit::At(16 << 20)));
-        assert!(
-            memory.oom_kills >= Some(1) && memory.limit_hits >= Some(1),
-            "{memory:?}"
-        );
-        assert!(
-            memory
-                .peak
-                .is_none_or(|peak| (8 << 20..=16 << 20).contains(&peak)),
-            "{memory:?}"
-        );
+        assert!(memory.oom_kills >= Some(1) && memory.limit_hits >= Some(1), "{memory:?}");
+        assert!(memory.peak.is_none_or(|peak| (8 << 20..=16 << 20).contains(&peak)), "{memory:?}");
     }
 }
 
@@ -42,9 +34,7 @@ fn pids_limit_refuses_forks() {
         let group = group(&hierarchy, limits.controllers());
         group.apply(&limits).unwrap();
         let mut job = Job::running(&group, "for i in 1 2 3 4 5 6; do sleep 60 & done; wait");
-        eventually("a fork is refused", || {
-            group.stats().unwrap().pids.refused >= Some(1)
-        });
+        eventually("a fork is refused", || group.stats().unwrap().pids.refused >= Some(1));
         let pids = group.stats().unwrap().pids;
         assert!(pids.current <= Some(3), "{pids:?}");
         assert_eq!(pids.limit, Some(Limit::At(3)));
@@ -59,10 +49,7 @@ fn cpu_quota_throttles() {
     }
     for hierarchy in layouts() {
         let limits = Resources::new().cpu_quota(10_000, 50_000);
-        let group = group(
-            &hierarchy,
-            limits.controllers() | Controller::CpuAcct.into(),
-        );
+        let group = group(&hierarchy, limits.controllers() | Controller::CpuAcct.into());
         group.apply(&limits).unwrap();
         let _job = Job::running(&group, SPIN);
         let start = Instant::now();
@@ -70,10 +57,7 @@ fn cpu_quota_throttles() {
         let cpu = group.stats().unwrap().cpu;
         let elapsed = start.elapsed().as_nanos() as u64;
         assert!(cpu.throttled_periods >= Some(4), "{cpu:?}");
-        assert!(
-            cpu.throttled_ns > Some(0) && cpu.periods >= cpu.throttled_periods,
-            "{cpu:?}"
-        );
+        assert!(cpu.throttled_ns > Some(0) && cpu.periods >= cpu.throttled_periods, "{cpu:?}");
         // A fifth was allowed; the kernel hands time out in slices, so leave room.
         let used = cpu.usage_ns.unwrap();
         assert!(used > 0 && used < elapsed * 2 / 5, "{used} of {elapsed} ns");
@@ -86,9 +70,7 @@ fn cpuset_confines() {
         return;
     }
     for hierarchy in layouts() {
-        let limits = Resources::new()
-            .cpuset_cpus(IdSet::from(0..1))
-            .cpuset_mems(IdSet::from(0..1));
+        let limits = Resources::new().cpuset_cpus(IdSet::from(0..1)).cpuset_mems(IdSet::from(0..1));
         let group = group(&hierarchy, limits.controllers());
         let job = Job::attached(&group, "sleep 60");
         group.apply(&limits).unwrap();
@@ -107,9 +89,7 @@ fn weight_reaches_the_file_of_the_layout() {
         let read = || {
             group.directories().find_map(|directory| {
                 let file = |name| fs::read_to_string(directory.join(name)).ok();
-                file("cpu.weight")
-                    .or_else(|| file("cpu.shares"))
-                    .map(|text| text.trim().to_owned())
+                file("cpu.weight").or_else(|| file("cpu.shares")).map(|text| text.trim().to_owned())
             })
         };
         let v1 = hierarchy.mount_of(Controller::Cpu).unwrap().version()
@@ -133,9 +113,7 @@ fn limits_can_be_raised_lowered_and_lifted() {
     for hierarchy in layouts() {
         let all = Resources::new().memory_max(1 << 20).pids_max(1).cpus(1.0);
         let group = group(&hierarchy, all.controllers());
-        let swap = Resources::new()
-            .memory_max(32 << 20)
-            .memory_swap_max(8 << 20);
+        let swap = Resources::new().memory_max(32 << 20).memory_swap_max(8 << 20);
         let has_swap = match group.apply(&swap) {
             Ok(()) => true,
             Err(e) => {
@@ -154,9 +132,7 @@ fn limits_can_be_raised_lowered_and_lifted() {
             group.apply(&Resources::new().memory_swap_max(0)).unwrap();
         }
         for (quota, period) in [(5_000, 5_000), (900_000, 1_000_000), (2_000, 1_000)] {
-            group
-                .apply(&Resources::new().cpu_quota(quota, period))
-                .unwrap();
+            group.apply(&Resources::new().cpu_quota(quota, period)).unwrap();
         }
         let lifted = Resources::new()
             .memory_max(Limit::Unlimited)
@@ -221,10 +197,7 @@ fn impossible_values_are_refused_before_anything_is_touched() {
     for hierarchy in layouts() {
         let group = group(&hierarchy, [Controller::Memory, Controller::Pids]);
         let update = Resources::new().memory_max(64 << 20).pids_max(0);
-        assert_eq!(
-            group.apply(&update).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(group.apply(&update).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(group.stats().unwrap().memory.limit, Some(Limit::Unlimited));
     }
 }
@@ -258,15 +231,10 @@ fn a_controller_that_v1_holds_is_named() {
     if unified.unified().is_none() {
         return;
     }
-    let error = unified
-        .create("/cc-test-never", Controller::Memory)
-        .unwrap_err();
+    let error = unified.create("/cc-test-never", Controller::Memory).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let text = error.to_string();
-    assert!(
-        text.contains("memory") && text.contains("unified (v2)"),
-        "{text}"
-    );
+    assert!(text.contains("memory") && text.contains("unified (v2)"), "{text}");
     assert!(text.contains("mount -t cgroup -o memory"), "{text}");
     // Without limits the same machine serves.
     let group = group(&unified, Controllers::NONE);
@@ -283,10 +251,7 @@ fn statistics_count() {
         return;
     }
     for hierarchy in layouts() {
-        let group = group(
-            &hierarchy,
-            Controllers::STATISTICS & hierarchy.controllers(),
-        );
+        let group = group(&hierarchy, Controllers::STATISTICS & hierarchy.controllers());
         let job = Job::running(&group, SPIN);
         eventually("processor time is counted", || {
             group.stats().unwrap().cpu.usage_ns > Some(100_000_000)

@@ -19,8 +19,11 @@ fn cgroups_rs_reads_the_same_limits() {
         return;
     }
     for hierarchy in layouts() {
-        let limits =
-            Resources::new().memory_max(48 << 20).pids_max(17).cpu_quota(30_000, 60_000).cpu_weight(100);
+        let limits = Resources::new()
+            .memory_max(48 << 20)
+            .pids_max(17)
+            .cpu_quota(30_000, 60_000)
+            .cpu_weight(100);
         let ours = group(&hierarchy, limits.controllers());
         ours.apply(&limits).unwrap();
         let job = Job::attached(&ours, "sleep 60");
@@ -66,7 +69,10 @@ fn a_cgroup_made_by_hand_is_handled() {
         let mut job = Job::spawn(Command::new("sleep").arg("60"));
         opened.attach(job.pid()).unwrap();
         assert_eq!(opened.processes().unwrap(), [job.pid()]);
-        assert!(opened.controllers().contains_all(Controllers::STATISTICS & hierarchy.controllers()) || hierarchy.unified().is_some());
+        assert!(
+            opened.controllers().contains_all(Controllers::STATISTICS & hierarchy.controllers())
+                || hierarchy.unified().is_some()
+        );
         // Frozen by the v1 freezer, as runc does on a hybrid machine.
         for directory in opened.directories() {
             if directory.join("freezer.state").exists() {

@@ -32,11 +32,7 @@ fn an_ordinary_user_is_told_where_or_why_not() {
         match hierarchy.delegation() {
             Ok(delegation) => {
                 let path = delegation.path_of(&testkit::unique("cc-test")).unwrap();
-                hierarchy
-                    .create(&path, Controllers::NONE)
-                    .unwrap()
-                    .remove()
-                    .unwrap();
+                hierarchy.create(&path, Controllers::NONE).unwrap().remove().unwrap();
             }
             Err(_) => assert_refused(&hierarchy),
         }
@@ -49,12 +45,7 @@ fn an_ordinary_user_is_told_where_or_why_not() {
     let unified = crate::support::only("cgroup2");
     let group = group(&unified, Controllers::NONE);
     let directory = group.directories().next().unwrap();
-    for file in [
-        "",
-        "cgroup.procs",
-        "cgroup.subtree_control",
-        "cgroup.threads",
-    ] {
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
         chown(directory.join(file), Some(NOBODY), Some(NOBODY)).unwrap();
     }
     run_as_nobody(group.path(), Some(&group));
@@ -110,20 +101,8 @@ fn assert_refused(hierarchy: &Hierarchy) {
     let error = hierarchy.delegation().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert!(error.to_string().contains("no delegated cgroup"), "{error}");
-    assert!(
-        error
-            .way_out()
-            .is_some_and(|hint| hint.contains("Delegate=yes")),
-        "{error}"
-    );
-    let error = hierarchy
-        .create("/cc-test-never", Controllers::NONE)
-        .unwrap_err();
+    assert!(error.way_out().is_some_and(|hint| hint.contains("Delegate=yes")), "{error}");
+    let error = hierarchy.create("/cc-test-never", Controllers::NONE).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
-    assert!(
-        error
-            .way_out()
-            .is_some_and(|hint| hint.contains("delegation")),
-        "{error}"
-    );
+    assert!(error.way_out().is_some_and(|hint| hint.contains("delegation")), "{error}");
 }

@@ -49,10 +49,7 @@ impl Job {
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
 
@@ -82,14 +79,7 @@ impl Job {
     pub(crate) fn ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         let after_name = stat.rsplit_once(") ").unwrap().1;
-        let field = |at: usize| {
-            after_name
-                .split(' ')
-                .nth(at)
-                .unwrap()
-                .parse::<u64>()
-                .unwrap()
-        };
+        let field = |at: usize| after_name.split(' ').nth(at).unwrap().parse::<u64>().unwrap();
         field(11) + field(12)
     }
 }
@@ -112,10 +102,7 @@ pub(crate) const SPIN: &str = "while :; do :; done";
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "not within ten seconds: {what}"
-        );
+        assert!(start.elapsed() < Duration::from_secs(10), "not within ten seconds: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

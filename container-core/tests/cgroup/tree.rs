@@ -16,17 +16,8 @@ fn discovery_agrees_with_the_machine() {
         let controllers = mount.mount_point().join("cgroup.controllers");
         assert_eq!(controllers.exists(), mount.version() == Version::V2);
         let path = mount.own_path().unwrap();
-        assert!(
-            own.lines().any(|line| line.ends_with(&format!(":{path}"))),
-            "{path} {own}"
-        );
-        assert!(
-            mount
-                .mount_point()
-                .join(&path[1..])
-                .join("cgroup.procs")
-                .exists()
-        );
+        assert!(own.lines().any(|line| line.ends_with(&format!(":{path}"))), "{path} {own}");
+        assert!(mount.mount_point().join(&path[1..]).join("cgroup.procs").exists());
     }
     let versions = |v| hierarchy.mounts().iter().any(|m| m.version() == v);
     let layout = match (versions(Version::V1), versions(Version::V2)) {
@@ -42,16 +33,10 @@ fn discovery_agrees_with_the_machine() {
 fn probing_changes_nothing_and_answers_for_all() {
     let support = probe().unwrap();
     assert_eq!(support.layout, Hierarchy::discover().unwrap().layout());
-    assert!(
-        support.missing.iter().all(|m| !m.way_out.is_empty()),
-        "{support:?}"
-    );
+    assert!(support.missing.iter().all(|m| !m.way_out.is_empty()), "{support:?}");
     assert_eq!(
         support.delegation.is_none(),
-        support
-            .missing
-            .iter()
-            .any(|m| m.facility.contains("delegated"))
+        support.missing.iter().any(|m| m.facility.contains("delegated"))
     );
 }
 
@@ -69,24 +54,13 @@ fn children_parents_and_removal() {
         let deep = format!("{}/a/x/y", group.path());
         let deep = hierarchy.create(&deep, Controller::Pids).unwrap();
         assert!(deep.controllers().contains(Controller::Pids));
-        let names: Vec<_> = group
-            .children()
-            .unwrap()
-            .iter()
-            .map(|c| c.name().to_owned())
-            .collect();
+        let names: Vec<_> = group.children().unwrap().iter().map(|c| c.name().to_owned()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(group.child("c").unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(
-            group.child("..").unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(group.child("..").unwrap_err().kind(), ErrorKind::InvalidInput);
         let error = group.remove().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
-        assert!(
-            error.to_string().contains("children are inside (a b)"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("children are inside (a b)"), "{error}");
         let all: Vec<_> = group.directories().chain(deep.directories()).collect();
         group.remove_recursive().unwrap();
         assert!(is_gone(&all));
@@ -106,9 +80,7 @@ fn parents_made_for_it_go_too() {
         let top = format!("/{}", testkit::unique("cc-test"));
         let wanted = [Controller::Pids, Controller::Memory, Controller::CpuSet];
         let leaf = hierarchy.create(&format!("{top}/a/b"), wanted).unwrap();
-        let second = hierarchy
-            .create(&format!("{top}/a/c"), Controller::Pids)
-            .unwrap();
+        let second = hierarchy.create(&format!("{top}/a/c"), Controller::Pids).unwrap();
         assert!(leaf.controllers().contains_all(wanted.into()));
         let _job = Job::attached(&leaf, "sleep 60");
         let directories: Vec<_> = hierarchy.open(&top).unwrap().directories().collect();
@@ -133,10 +105,7 @@ fn a_busy_group_is_not_removed_and_says_who_is_inside() {
         let job = Job::attached(&group, "sleep 60");
         let error = group.remove().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
-        assert!(
-            error.to_string().contains(&job.pid().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&job.pid().to_string()), "{error}");
     }
 }
 
@@ -152,9 +121,7 @@ fn a_failed_creation_leaves_nothing() {
         let leaf = mount.mount_point().join(&top[1..]).join("leaf");
         fs::create_dir_all(&leaf).unwrap();
         let path = format!("{top}/leaf");
-        let error = hierarchy
-            .create(&path, [Controller::Memory, Controller::Pids])
-            .unwrap_err();
+        let error = hierarchy.create(&path, [Controller::Memory, Controller::Pids]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
         for other in hierarchy.mounts().iter().filter(|other| *other != mount) {
             assert!(!other.mount_point().join(&top[1..]).exists(), "{other:?}");
@@ -167,22 +134,10 @@ fn a_failed_creation_leaves_nothing() {
 #[test]
 fn bad_paths_are_refused() {
     let hierarchy = Hierarchy::discover().unwrap();
-    for bad in [
-        "",
-        "relative",
-        "/a/../b",
-        "/a//b",
-        "/a/",
-        "/nul\0",
-        "/new\nline",
-        "/.",
-    ] {
+    for bad in ["", "relative", "/a/../b", "/a//b", "/a/", "/nul\0", "/new\nline", "/."] {
         let error = hierarchy.create(bad, Controllers::NONE).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad:?}");
-        assert_eq!(
-            hierarchy.open(bad).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(hierarchy.open(bad).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
 
@@ -198,10 +153,7 @@ fn an_occupied_ancestor_is_named() {
     let error = group.create_child("inner", Controller::Memory).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     let text = error.to_string();
-    assert!(
-        text.contains(group.path()) && text.contains(&job.pid().to_string()),
-        "{text}"
-    );
+    assert!(text.contains(group.path()) && text.contains(&job.pid().to_string()), "{text}");
     assert!(group.children().unwrap().is_empty());
     // Without controllers it may have children.
     group.create_child("inner", Controllers::NONE).unwrap();
@@ -217,11 +169,8 @@ fn an_ancestor_without_the_controller_is_named_or_given_it() {
     let group = group(&hierarchy, Controllers::NONE);
     let child = group.create_child("a", Controllers::NONE).unwrap();
     let path = format!("{}/b", child.path());
-    let deep = hierarchy
-        .create(&path, [Controller::Memory, Controller::Pids])
-        .unwrap();
-    deep.apply(&Resources::new().memory_max(1 << 20).pids_max(3))
-        .unwrap();
+    let deep = hierarchy.create(&path, [Controller::Memory, Controller::Pids]).unwrap();
+    deep.apply(&Resources::new().memory_max(1 << 20).pids_max(3)).unwrap();
     let control = |path: &str| {
         fs::read_to_string(format!("/sys/fs/cgroup{path}/cgroup.subtree_control")).unwrap()
     };
@@ -248,10 +197,7 @@ fn many_groups_from_many_threads_leave_nothing() {
                     })
                 })
                 .collect();
-            workers
-                .into_iter()
-                .flat_map(|worker| worker.join().unwrap())
-                .collect()
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
         });
         assert!(directories.len() >= 40);
         assert!(is_gone(&directories));
@@ -263,10 +209,7 @@ fn many_groups_from_many_threads_leave_nothing() {
 
 fn one_life(hierarchy: &Hierarchy, path: &str) -> Vec<std::path::PathBuf> {
     let limits = Resources::new().memory_max(16 << 20).pids_max(8).cpus(0.5);
-    let group = hierarchy
-        .create(path, limits.controllers())
-        .unwrap()
-        .owned();
+    let group = hierarchy.create(path, limits.controllers()).unwrap().owned();
     group.apply(&limits).unwrap();
     let mut job = Job::running(&group, "sleep 60");
     group.freeze().unwrap();
