@@ -8,12 +8,7 @@ use std::{env, io};
 
 fn main() -> io::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
-    for source in [
-        "payload",
-        "floor-init",
-        "src/floor/sys.rs",
-        "src/floor/steps.rs",
-    ] {
+    for source in ["payload", "floor-init", "src/floor/sys.rs", "src/floor/steps.rs"] {
         println!("cargo::rerun-if-changed={source}");
     }
     compile(Path::new("payload/main.rs"), &out.join("payload"))?;
@@ -23,24 +18,9 @@ fn main() -> io::Result<()> {
 /// Compiles one `no_std` program into a static executable without start files.
 fn compile(source: &Path, target: &Path) -> io::Result<()> {
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.args([
-        "--edition=2024",
-        "--crate-type=bin",
-        "-Cpanic=abort",
-        "-Copt-level=2",
-    ]);
-    rustc.args([
-        "-Crelocation-model=static",
-        "-Cstrip=symbols",
-        "-Ctarget-feature=+crt-static",
-    ]);
-    for arg in [
-        "-nostartfiles",
-        "-nostdlib",
-        "-static",
-        "-Wl,--build-id=none",
-        "-Wl,-z,norelro",
-    ] {
+    rustc.args(["--edition=2024", "--crate-type=bin", "-Cpanic=abort", "-Copt-level=2"]);
+    rustc.args(["-Crelocation-model=static", "-Cstrip=symbols", "-Ctarget-feature=+crt-static"]);
+    for arg in ["-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-z,norelro"] {
         rustc.arg(format!("-Clink-arg={arg}"));
     }
     if let Ok(triple) = env::var("TARGET") {
@@ -53,9 +33,6 @@ fn compile(source: &Path, target: &Path) -> io::Result<()> {
     if status.success() {
         Ok(())
     } else {
-        Err(io::Error::other(format!(
-            "compiling {}: {status}",
-            source.display()
-        )))
+        Err(io::Error::other(format!("compiling {}: {status}", source.display())))
     }
 }

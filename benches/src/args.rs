@@ -26,13 +26,8 @@ impl Options {
     ///
     /// An unknown word, or a value that is missing or isn't of its form.
     pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self> {
-        let mut options = Self {
-            runs: 500,
-            json: None,
-            plot: None,
-            host_memory: None,
-            only: String::new(),
-        };
+        let mut options =
+            Self { runs: 500, json: None, plot: None, host_memory: None, only: String::new() };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} takes a value"));
@@ -65,12 +60,9 @@ pub fn parse_size(text: &str) -> Result<usize> {
         .iter()
         .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
         .unwrap_or((text, 0));
-    let number: usize = digits
-        .parse()
-        .map_err(|_| format!("{text:?} is not a size such as 4GiB or 512MiB"))?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| format!("{text:?} is too large").into())
+    let number: usize =
+        digits.parse().map_err(|_| format!("{text:?} is not a size such as 4GiB or 512MiB"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is too large").into())
 }
 
 #[cfg(test)]
@@ -91,13 +83,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
         let options = Options::parse(words("--runs 7 --json a.json --host-memory 1GiB")).unwrap();
         assert_eq!((options.runs, options.host_memory), (7, Some(1 << 30)));
-        for bad in [
-            "--runs",
-            "--runs x",
-            "--runs 0",
-            "--frob",
-            "--host-memory 4G",
-        ] {
+        for bad in ["--runs", "--runs x", "--runs 0", "--frob", "--host-memory 4G"] {
             assert!(Options::parse(words(bad)).is_err(), "{bad}");
         }
     }

@@ -77,11 +77,7 @@ pub fn run(name: &str, words: impl IntoIterator<Item = String>) -> Result<String
 }
 
 fn render(report: &Report) -> String {
-    let mut text = report
-        .notes
-        .iter()
-        .map(|note| format!("{note}\n"))
-        .collect::<String>();
+    let mut text = report.notes.iter().map(|note| format!("{note}\n")).collect::<String>();
     text.push('\n');
     text.push_str(&report.table.render());
     if !report.findings.is_empty() {

@@ -51,14 +51,8 @@ impl Fixture {
         let program = dir.join("rootfs").join("bin/true");
         fs::write(&program, PAYLOAD)?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-        let fixture = Self {
-            dir,
-            _owner: Some(owner),
-        };
-        fs::write(
-            fixture.bundle().join("config.json"),
-            fixture.runtime_config().to_string(),
-        )?;
+        let fixture = Self { dir, _owner: Some(owner) };
+        fs::write(fixture.bundle().join("config.json"), fixture.runtime_config().to_string())?;
         Ok(fixture)
     }
 
@@ -106,9 +100,7 @@ impl Fixture {
     /// The name of the cgroup that the runtimes make, at the root of the hierarchies.
     #[must_use]
     pub fn cgroup(&self) -> String {
-        self.dir
-            .file_name()
-            .map_or_else(|| "versus".into(), |n| n.to_string_lossy().into_owned())
+        self.dir.file_name().map_or_else(|| "versus".into(), |n| n.to_string_lossy().into_owned())
     }
 
     /// The same namespaces and mounts as the floor, and no limits: the least that a runtime does.

@@ -75,11 +75,7 @@ pub fn alternate(
 fn collect(rows: &[Row], progress: Vec<Progress>) -> (Vec<Samples>, Vec<Unavailable>) {
     let (mut samples, mut failed) = (vec![], vec![]);
     for (row, progress) in rows.iter().zip(progress) {
-        let Progress {
-            times,
-            failures,
-            last,
-        } = progress;
+        let Progress { times, failures, last } = progress;
         let (name, floor) = (row.name.clone(), row.floor.clone());
         if failures > 0 {
             let reason = if failures > row.tolerates {
@@ -87,10 +83,7 @@ fn collect(rows: &[Row], progress: Vec<Progress>) -> (Vec<Samples>, Vec<Unavaila
             } else {
                 format!("{failures} failed runs are not in its figures, the last: {last}")
             };
-            failed.push(Unavailable {
-                name: name.clone(),
-                reason,
-            });
+            failed.push(Unavailable { name: name.clone(), reason });
         }
         if failures <= row.tolerates {
             samples.push(Samples { name, floor, times });
@@ -118,11 +111,7 @@ mod tests {
         let mut runs = 0;
         Row::new(name, "a", move || {
             runs += 1;
-            if runs % nth == 0 {
-                Err("gone".into())
-            } else {
-                Ok(Duration::ZERO)
-            }
+            if runs % nth == 0 { Err("gone".into()) } else { Ok(Duration::ZERO) }
         })
     }
 
@@ -136,15 +125,9 @@ mod tests {
             flaky("e", 50).tolerating(1),
         ];
         let (samples, failed) = alternate(&mut rows, 100, 1);
-        let counts: Vec<_> = samples
-            .iter()
-            .map(|row| (&*row.name, row.times.len()))
-            .collect();
+        let counts: Vec<_> = samples.iter().map(|row| (&*row.name, row.times.len())).collect();
         assert_eq!(counts, [("a", 100), ("b", 10), ("d", 98)]);
-        let failed: Vec<_> = failed
-            .iter()
-            .map(|row| (&*row.name, &*row.reason))
-            .collect();
+        let failed: Vec<_> = failed.iter().map(|row| (&*row.name, &*row.reason)).collect();
         assert_eq!(
             failed,
             [

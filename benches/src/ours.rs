@@ -78,10 +78,8 @@ pub fn run(builder: &ProcessBuilder) -> Result<(Duration, i32)> {
 pub fn row(fixture: &Fixture, namespaces: Namespaces) -> Result<Row> {
     let builder = describe(fixture, namespaces, &[fixture::PROGRAM])?;
     let name = format!("ours/{}", namespaces.name());
-    Ok(Row::new(name, namespaces.floor(), move || {
-        match run(&builder)? {
-            (time, 0) => Ok(time),
-            (_, code) => Err(format!("exit code {code}").into()),
-        }
+    Ok(Row::new(name, namespaces.floor(), move || match run(&builder)? {
+        (time, 0) => Ok(time),
+        (_, code) => Err(format!("exit code {code}").into()),
     }))
 }

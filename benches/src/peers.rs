@@ -53,13 +53,7 @@ pub fn peers(fixture: &Fixture) -> Vec<Peer> {
         arguments,
     };
     let mut peers = vec![
-        tool(
-            "peer/unshare",
-            Namespaces::Full,
-            2,
-            "unshare",
-            unshare(fixture, &[]),
-        ),
+        tool("peer/unshare", Namespaces::Full, 2, "unshare", unshare(fixture, &[])),
         tool(
             "peer/unshare-user",
             Namespaces::User,
@@ -67,20 +61,8 @@ pub fn peers(fixture: &Fixture) -> Vec<Peer> {
             "unshare",
             unshare(fixture, &["--user", "--map-root-user"]),
         ),
-        tool(
-            "peer/bwrap",
-            Namespaces::Full,
-            2,
-            "bwrap",
-            bwrap(fixture, &[]),
-        ),
-        tool(
-            "peer/bwrap-user",
-            Namespaces::User,
-            2,
-            "bwrap",
-            bwrap(fixture, &["--unshare-user"]),
-        ),
+        tool("peer/bwrap", Namespaces::Full, 2, "bwrap", bwrap(fixture, &[])),
+        tool("peer/bwrap-user", Namespaces::User, 2, "bwrap", bwrap(fixture, &["--unshare-user"])),
     ];
     let runtimes: [(_, _, &[&str]); 4] = [
         ("peer/crun", "crun", &[]),
@@ -104,41 +86,19 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
 }
 
 fn unshare(fixture: &Fixture, user: &[&str]) -> Vec<OsString> {
-    let mut list = words([
-        "--fork", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup",
-    ]);
+    let mut list = words(["--fork", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"]);
     list.extend(user.iter().map(OsString::from));
-    list.extend([
-        "--mount-proc".into(),
-        "--root".into(),
-        fixture.rootfs().into(),
-    ]);
+    list.extend(["--mount-proc".into(), "--root".into(), fixture.rootfs().into()]);
     list.extend(words([fixture::PROGRAM]));
     list
 }
 
 fn bwrap(fixture: &Fixture, user: &[&str]) -> Vec<OsString> {
     let mut list: Vec<OsString> = user.iter().map(OsString::from).collect();
-    list.extend(words([
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-uts",
-        "--unshare-ipc",
-    ]));
-    list.extend(words([
-        "--unshare-cgroup",
-        "--as-pid-1",
-        "--hostname",
-        fixture::HOSTNAME,
-    ]));
+    list.extend(words(["--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-ipc"]));
+    list.extend(words(["--unshare-cgroup", "--as-pid-1", "--hostname", fixture::HOSTNAME]));
     list.extend(["--bind".into(), fixture.rootfs().into(), "/".into()]);
-    list.extend(words([
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        fixture::PROGRAM,
-    ]));
+    list.extend(words(["--proc", "/proc", "--dev", "/dev", fixture::PROGRAM]));
     list
 }
 
@@ -157,9 +117,7 @@ impl Peer {
         let path = env::var_os("PATH")?;
         let mut dirs: Vec<PathBuf> = env::split_paths(&path).collect();
         dirs.extend(["/usr/sbin".into(), "/sbin".into()]);
-        dirs.into_iter()
-            .map(|dir| dir.join(self.program))
-            .find(|file| is_program(file))
+        dirs.into_iter().map(|dir| dir.join(self.program)).find(|file| is_program(file))
     }
 
     /// Tries the peer once; the error says what it printed.
@@ -182,7 +140,7 @@ impl Peer {
             Ok(0) => Ok(()),
             Ok(code) => {
                 let text = std::fs::read_to_string(&log).unwrap_or_default();
-                Err(format!("exit code {code}: {}", text.trim().replace('\n', "; ")).into())
+                Err(format!("exit code {code}: {}", in_short(&text)).into())
             }
             Err(error) => Err(error.into()),
         }
@@ -216,11 +174,7 @@ impl Peer {
             let ended = wait_with_limit(pid, LIMIT);
             let time = start.elapsed();
             if runtime && !matches!(ended, Ok(0)) {
-                delete(
-                    Path::new(OsStr::from_bytes(program.as_bytes())),
-                    &state,
-                    OsStr::new(&id),
-                );
+                delete(Path::new(OsStr::from_bytes(program.as_bytes())), &state, OsStr::new(&id));
             }
             match ended? {
                 0 => Ok(time),
@@ -233,18 +187,20 @@ impl Peer {
     }
 }
 
+/// What a program printed, on one line: the first 300 characters.
+fn in_short(text: &str) -> String {
+    let line = text.trim().replace('\n', "; ");
+    match line.char_indices().nth(300) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
 /// Removes a container that a failed run may have left.
 fn delete(program: &Path, state: &OsStr, id: &OsStr) {
     let mut command = Command::new(program);
-    command
-        .arg("--root")
-        .arg(state)
-        .args(["delete", "--force"])
-        .arg(id);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.arg("--root").arg(state).args(["delete", "--force"]).arg(id);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if let Ok(child) = command.spawn() {
         let _ = wait_with_limit(child.id() as libc::pid_t, LIMIT);
     }
@@ -254,19 +210,13 @@ fn delete(program: &Path, state: &OsStr, id: &OsStr) {
 pub fn clean_up(fixture: &Fixture) {
     let left = |dir: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(dir).into_iter().flatten();
-        entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect()
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
     };
     for peer in peers(fixture).iter().filter(|peer| peer.runtime) {
         let Some(program) = peer.find() else { continue };
         let state = fixture.state(peer.program);
         for container in left(&state) {
-            delete(
-                &program,
-                state.as_os_str(),
-                container.file_name().unwrap_or_default(),
-            );
+            delete(&program, state.as_os_str(), container.file_name().unwrap_or_default());
         }
     }
     let hierarchies = Path::new("/sys/fs/cgroup");
@@ -284,23 +234,18 @@ pub fn clean_up(fixture: &Fixture) {
 pub fn plain(fixture: &Fixture) -> Result<Row> {
     let program = CString::new(fixture.program().as_os_str().as_bytes())?;
     let argv = vec![c_string("true")?];
-    Ok(Row::new(
-        "peer/posix_spawn",
-        Namespaces::Full.floor(),
-        move || {
-            let start = Instant::now();
-            let pid = posix_spawn(&program, &argv)?;
-            match wait(pid)? {
-                0 => Ok(start.elapsed()),
-                code => Err(format!("peer/posix_spawn: exit code {code}").into()),
-            }
-        },
-    ))
+    Ok(Row::new("peer/posix_spawn", Namespaces::Full.floor(), move || {
+        let start = Instant::now();
+        let pid = posix_spawn(&program, &argv)?;
+        match wait(pid)? {
+            0 => Ok(start.elapsed()),
+            code => Err(format!("peer/posix_spawn: exit code {code}").into()),
+        }
+    }))
 }
 
 fn is_program(file: &Path) -> bool {
-    file.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 fn c_string(text: &str) -> Result<CString> {
@@ -327,11 +272,7 @@ fn posix_spawn(program: &CString, argv: &[CString]) -> io::Result<libc::pid_t> {
             environ,
         )
     };
-    if error == 0 {
-        Ok(pid)
-    } else {
-        Err(io::Error::from_raw_os_error(error))
-    }
+    if error == 0 { Ok(pid) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
 /// Reaps a child: its exit code, 128 and the signal's number where one ended it.
@@ -360,11 +301,7 @@ fn wait_with_limit(pid: libc::pid_t, limit: Duration) -> io::Result<i32> {
     }
     // SAFETY: a new descriptor that nothing else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    let mut poll = libc::pollfd {
-        fd: pidfd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut poll = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one pollfd.
     let ready = unsafe { libc::poll(&raw mut poll, 1, limit.as_millis() as i32) };
     if ready == 1 {
@@ -373,8 +310,5 @@ fn wait_with_limit(pid: libc::pid_t, limit: Duration) -> io::Result<i32> {
     // SAFETY: the child isn't reaped yet, so the id is still its own.
     unsafe { libc::kill(pid, libc::SIGKILL) };
     wait(pid)?;
-    Err(io::Error::new(
-        io::ErrorKind::TimedOut,
-        format!("hung for {limit:?}, killed"),
-    ))
+    Err(io::Error::new(io::ErrorKind::TimedOut, format!("hung for {limit:?}, killed")))
 }

@@ -22,24 +22,11 @@ struct Scale {
 impl Scale {
     /// Whole decades where there are several, else the 1-2-5 steps around the data.
     fn new(rows: &[Line]) -> Self {
-        let low = rows
-            .iter()
-            .map(|row| row.p50_us)
-            .fold(f64::INFINITY, f64::min)
-            .max(0.001);
-        let high = rows
-            .iter()
-            .map(|row| row.p99_us.max(row.p50_us))
-            .fold(low, f64::max);
+        let low = rows.iter().map(|row| row.p50_us).fold(f64::INFINITY, f64::min).max(0.001);
+        let high = rows.iter().map(|row| row.p99_us.max(row.p50_us)).fold(low, f64::max);
         let below = ticks(low / 10.0, low / 1.1).pop().unwrap_or(low / 2.0);
-        let above = ticks(high * 1.02, high * 10.2)
-            .first()
-            .copied()
-            .unwrap_or(high * 2.0);
-        Self {
-            low: below,
-            high: above,
-        }
+        let above = ticks(high * 1.02, high * 10.2).first().copied().unwrap_or(high * 2.0);
+        Self { low: below, high: above }
     }
 
     fn x(&self, value: f64) -> f64 {
@@ -131,43 +118,18 @@ fn axis(out: &mut String, scale: &Scale, bottom: f64) {
             "<line x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\" stroke=\"{shade}\"/>"
         );
         if decade || !crowded {
-            text(
-                out,
-                (x, bottom + 18.0),
-                "middle",
-                "#57606a",
-                "",
-                &short_time(tick),
-            );
+            text(out, (x, bottom + 18.0), "middle", "#57606a", "", &short_time(tick));
         }
     }
     let note = "wall time, logarithmic scale";
-    text(
-        out,
-        (LEFT + PLOT / 2.0, bottom + 40.0),
-        "middle",
-        "#57606a",
-        "",
-        note,
-    );
+    text(out, (LEFT + PLOT / 2.0, bottom + 40.0), "middle", "#57606a", "", note);
 }
 
 fn bar(out: &mut String, scale: &Scale, top: f64, row: &Line) {
     let (start, p50, p99) = (scale.x(scale.low), scale.x(row.p50_us), scale.x(row.p99_us));
     let (y, middle) = (top + (PITCH - BAR) / 2.0, top + PITCH / 2.0);
-    let weight = if row.name.starts_with("ours/") {
-        "font-weight=\"bold\""
-    } else {
-        ""
-    };
-    text(
-        out,
-        (LEFT - 10.0, middle + 4.0),
-        "end",
-        "#1b1f24",
-        weight,
-        &row.name,
-    );
+    let weight = if row.name.starts_with("ours/") { "font-weight=\"bold\"" } else { "" };
+    text(out, (LEFT - 10.0, middle + 4.0), "end", "#1b1f24", weight, &row.name);
     let _ = writeln!(
         out,
         "<rect x=\"{start:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" fill=\"{}\"/>",
@@ -180,18 +142,9 @@ fn bar(out: &mut String, scale: &Scale, top: f64, row: &Line) {
         "<path d=\"M{p50:.1} {middle:.1}H{p99:.1}M{p99:.1} {cap_top:.1}V{cap_bottom:.1}\" \
          stroke=\"#1b1f24\" stroke-width=\"1.3\" fill=\"none\"/>"
     );
-    let ratio = row
-        .ratio_p50
-        .map_or(String::new(), |ratio| format!(" · {ratio:.2}×"));
+    let ratio = row.ratio_p50.map_or(String::new(), |ratio| format!(" · {ratio:.2}×"));
     let label = format!("{} (p99 {}){ratio}", time(row.p50_us), time(row.p99_us));
-    text(
-        out,
-        (p99.max(p50) + 8.0, middle + 4.0),
-        "start",
-        "#1b1f24",
-        weight,
-        &label,
-    );
+    text(out, (p99.max(p50) + 8.0, middle + 4.0), "start", "#1b1f24", weight, &label);
 }
 
 /// As [`time`], for the round values of the axis.
@@ -214,10 +167,7 @@ fn time(micros: f64) -> String {
 }
 
 fn text(out: &mut String, at: (f64, f64), anchor: &str, fill: &str, style: &str, text: &str) {
-    let escaped = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let _ = writeln!(
         out,
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"{fill}\" {style}>{escaped}</text>",
@@ -239,10 +189,7 @@ mod tests {
     fn times_have_a_unit() {
         assert_eq!(time(120.4), "120 µs");
         assert_eq!(time(20.0), "20.0 µs");
-        assert_eq!(
-            (short_time(20.0), short_time(2000.0)),
-            ("20 µs".into(), "2 ms".into())
-        );
+        assert_eq!((short_time(20.0), short_time(2000.0)), ("20 µs".into(), "2 ms".into()));
         assert_eq!(time(9_876.0), "9.88 ms");
         assert_eq!(time(73_336.0), "73.3 ms");
     }

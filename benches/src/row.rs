@@ -62,13 +62,7 @@ impl Row {
         floor: impl Into<String>,
         run: impl FnMut() -> Result<Duration> + 'static,
     ) -> Self {
-        Self {
-            name: name.into(),
-            floor: floor.into(),
-            stride: 1,
-            tolerates: 0,
-            run: Box::new(run),
-        }
+        Self { name: name.into(), floor: floor.into(), stride: 1, tolerates: 0, run: Box::new(run) }
     }
 
     /// Runs in every `stride`-th round only.
@@ -88,9 +82,6 @@ impl Row {
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row")
-            .field("name", &self.name)
-            .field("floor", &self.floor)
-            .finish()
+        f.debug_struct("Row").field("name", &self.name).field("floor", &self.floor).finish()
     }
 }

@@ -26,22 +26,14 @@ const WARM_UP: usize = 20;
 pub fn run(options: &Options) -> Result<Report> {
     let machine = machine();
     let fixture = Fixture::new()?;
-    let mut plan = Plan {
-        rows: vec![],
-        unavailable: vec![],
-        notes: vec![],
-        cgroup2: None,
-    };
+    let mut plan = Plan { rows: vec![], unavailable: vec![], notes: vec![], cgroup2: None };
     plan.own_rows(&fixture, is_root()?);
     if let Some(size) = options.host_memory {
         plan.host_memory(&fixture, size);
     }
     let wanted = |name: &str| name.starts_with("floor/") || name.contains(&options.only);
     plan.rows.retain(|row| wanted(&row.name));
-    for peer in peers::peers(&fixture)
-        .iter()
-        .filter(|peer| wanted(peer.name))
-    {
+    for peer in peers::peers(&fixture).iter().filter(|peer| wanted(peer.name)) {
         plan.peer(&fixture, peer, is_root()?);
     }
     let (samples, failed) = measure::alternate(&mut plan.rows, options.runs, WARM_UP);
@@ -54,10 +46,7 @@ pub fn run(options: &Options) -> Result<Report> {
     }
     Ok(Report {
         title: "Spawn: from the call to the reaped exit".into(),
-        notes: vec![
-            machine,
-            format!("{} rounds, rows alternating", options.runs),
-        ],
+        notes: vec![machine, format!("{} rounds, rows alternating", options.runs)],
         findings: findings(&table).into_iter().chain(plan.notes).collect(),
         table,
         unavailable: plan.unavailable,
@@ -72,17 +61,9 @@ pub fn local_rows(fixture: &Fixture) -> Vec<Row> {
         .into_iter()
         .flat_map(|namespaces| floor_rows(fixture, namespaces).unwrap_or_default())
         .collect();
-    rows.extend(
-        Namespaces::ALL
-            .iter()
-            .filter_map(|kinds| ours::row(fixture, *kinds).ok()),
-    );
+    rows.extend(Namespaces::ALL.iter().filter_map(|kinds| ours::row(fixture, *kinds).ok()));
     rows.extend(peers::plain(fixture));
-    rows.extend(
-        peers::peers(fixture)
-            .iter()
-            .filter_map(|peer| peer.row().ok()),
-    );
+    rows.extend(peers::peers(fixture).iter().filter_map(|peer| peer.row().ok()));
     rows
 }
 
@@ -97,9 +78,7 @@ fn floor_rows(fixture: &Fixture, namespaces: Namespaces) -> Result<Vec<Row>> {
     let init = Floor::new(fixture, namespaces, &[fixture::PROGRAM])?;
     let image = InitImage::new()?;
     Ok(vec![
-        Row::new(format!("{name}-fork"), &name, move || {
-            fork.run(Path::Fork).and_then(checked)
-        }),
+        Row::new(format!("{name}-fork"), &name, move || fork.run(Path::Fork).and_then(checked)),
         Row::new(format!("{name}-init"), &name, move || {
             init.run(Path::Init(&image)).and_then(checked)
         }),
@@ -118,10 +97,7 @@ struct Plan {
 
 impl Plan {
     fn leave_out(&mut self, name: &str, reason: impl ToString) {
-        self.unavailable.push(Unavailable {
-            name: name.into(),
-            reason: reason.to_string(),
-        });
+        self.unavailable.push(Unavailable { name: name.into(), reason: reason.to_string() });
     }
 
     fn own_rows(&mut self, fixture: &Fixture, root: bool) {
@@ -149,11 +125,8 @@ impl Plan {
 
     /// The rows with the full set again, from a host program with so much touched memory.
     fn host_memory(&mut self, fixture: &Fixture, size: usize) {
-        const ROWS: [(&str, usize); 3] = [
-            ("floor/full-fork", 10),
-            ("floor/full-init", 1),
-            ("ours/full", 1),
-        ];
+        const ROWS: [(&str, usize); 3] =
+            [("floor/full-fork", 10), ("floor/full-init", 1), ("ours/full", 1)];
         let worker = match Worker::start(fixture, Kind::HostMemory(size)) {
             Ok(worker) => Rc::new(RefCell::new(worker)),
             Err(error) => return self.leave_out("the rows …-hostmem", error),
@@ -187,8 +160,7 @@ impl Plan {
         }
         match self.probe_in_cgroup2(fixture, peer) {
             Ok(worker) => {
-                self.rows
-                    .push(worker::remote(&worker, &row, row.name.clone()));
+                self.rows.push(worker::remote(&worker, &row, row.name.clone()));
                 self.notes.push(format!(
                     "{} runs in a mount namespace that shows only cgroup2; outside: {error}",
                     peer.name
@@ -221,10 +193,7 @@ fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    format!(
-        "Linux {}, {cpus} CPUs, load {load} at the start",
-        kernel.trim()
-    )
+    format!("Linux {}, {cpus} CPUs, load {load} at the start", kernel.trim())
 }
 
 /// Sentences about rows that are compared with each other and not with a floor.
@@ -243,8 +212,5 @@ fn findings(table: &Table) -> Vec<String> {
         ("peer/runc", "ours/full"),
         ("peer/bwrap-user", "ours/user"),
     ];
-    pairs
-        .iter()
-        .filter_map(|(over, under)| compare(over, under))
-        .collect()
+    pairs.iter().filter_map(|(over, under)| compare(over, under)).collect()
 }

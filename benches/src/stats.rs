@@ -20,9 +20,7 @@ pub struct Samples {
 #[must_use]
 pub fn percentile(sorted: &[Duration], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted
-        .get(rank - 1)
-        .map(|time| time.as_nanos() as f64 / 1000.0)
+    sorted.get(rank - 1).map(|time| time.as_nanos() as f64 / 1000.0)
 }
 
 /// One line of the table.
@@ -61,10 +59,7 @@ impl Table {
         for index in 0..rows.len() {
             let floor = rows.iter().find(|row| row.name == rows[index].floor);
             let ratios = floor.map(|floor| {
-                (
-                    rows[index].p50_us / floor.p50_us,
-                    rows[index].p99_us / floor.p99_us,
-                )
+                (rows[index].p50_us / floor.p50_us, rows[index].p99_us / floor.p99_us)
             });
             rows[index].ratio_p50 = ratios.map(|ratio| round(ratio.0));
             rows[index].ratio_p99 = ratios.map(|ratio| round(ratio.1));
@@ -81,13 +76,7 @@ impl Table {
     /// The table for people.
     #[must_use]
     pub fn render(&self) -> String {
-        let width = self
-            .rows
-            .iter()
-            .map(|row| row.name.len())
-            .max()
-            .unwrap_or(0)
-            .max(4);
+        let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(4);
         let mut out = format!(
             "{:width$}  {:>6}  {:>9}  {:>9}  {:>7}  {:>7}  floor\n",
             "row", "n", "p50 µs", "p99 µs", "÷ p50", "÷ p99"
@@ -138,13 +127,7 @@ fn add_floors(rows: &mut Vec<Line>) {
             let best = best.min_by(|a, b| a.p50_us.total_cmp(&b.p50_us)).cloned();
             let last = rows.iter().rposition(part_of);
             if let (Some(best), Some(last)) = (best, last) {
-                rows.insert(
-                    last + 1,
-                    Line {
-                        name: floor,
-                        ..best
-                    },
-                );
+                rows.insert(last + 1, Line { name: floor, ..best });
             }
         }
         index += 1;
@@ -160,15 +143,8 @@ mod tests {
     use super::*;
 
     fn samples(name: &str, floor: &str, micros: &[u64]) -> Samples {
-        let times = micros
-            .iter()
-            .map(|micros| Duration::from_micros(*micros))
-            .collect();
-        Samples {
-            name: name.into(),
-            floor: floor.into(),
-            times,
-        }
+        let times = micros.iter().map(|micros| Duration::from_micros(*micros)).collect();
+        Samples { name: name.into(), floor: floor.into(), times }
     }
 
     #[test]
@@ -192,19 +168,10 @@ mod tests {
         let names: Vec<_> = table.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(
             names,
-            [
-                "floor/full-fork",
-                "floor/full-init",
-                "floor/full",
-                "ours/full",
-                "ours/user"
-            ]
+            ["floor/full-fork", "floor/full-init", "floor/full", "ours/full", "ours/user"]
         );
         let floor = &table.rows[2];
-        assert_eq!(
-            (floor.p50_us, floor.p99_us, floor.ratio_p50),
-            (80.0, 2000.0, Some(1.0))
-        );
+        assert_eq!((floor.p50_us, floor.p99_us, floor.ratio_p50), (80.0, 2000.0, Some(1.0)));
         assert_eq!(table.rows[3].ratio_p50, Some(1.5));
         assert_eq!(table.rows[3].ratio_p99, Some(0.5));
         assert_eq!(table.rows[4].ratio_p50, None);

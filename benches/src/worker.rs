@@ -57,11 +57,7 @@ impl Worker {
             .spawn()?;
         let requests = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().ok_or("worker without a pipe")?);
-        let mut worker = Self {
-            child,
-            requests,
-            answers,
-        };
+        let mut worker = Self { child, requests, answers };
         worker.answer()?;
         Ok(worker)
     }
@@ -113,11 +109,9 @@ impl Drop for Worker {
 #[must_use]
 pub fn remote(worker: &Rc<RefCell<Worker>>, row: &Row, name: String) -> Row {
     let (worker, target) = (Rc::clone(worker), row.name.clone());
-    Row::new(name, row.floor.clone(), move || {
-        worker.borrow_mut().run(&target)
-    })
-    .every(row.stride)
-    .tolerating(row.tolerates)
+    Row::new(name, row.floor.clone(), move || worker.borrow_mut().run(&target))
+        .every(row.stride)
+        .tolerating(row.tolerates)
 }
 
 /// The worker's side: serves requests from standard input until its end.
@@ -172,10 +166,8 @@ fn touch_memory(size: usize) -> Result<()> {
         let (size, free) = (size >> 20, free.unwrap_or(0) >> 20);
         return Err(format!("{size} MiB asked for, {free} MiB available").into());
     }
-    let (read_write, flags) = (
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-    );
+    let (read_write, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new anonymous mapping.
     let memory = unsafe { libc::mmap(ptr::null_mut(), size, read_write, flags, -1, 0) };
     if memory == libc::MAP_FAILED {
@@ -193,9 +185,7 @@ fn touch_memory(size: usize) -> Result<()> {
 /// `MemAvailable` in bytes.
 fn available_memory() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -212,16 +202,10 @@ fn show_only_cgroup2() -> Result<()> {
     // SAFETY: the worker has one thread; strings end in NUL.
     unsafe {
         check("unshare mnt", libc::unshare(libc::CLONE_NEWNS))?;
-        check(
-            "private",
-            libc::mount(none, c"/".as_ptr(), none, private, none.cast()),
-        )?;
+        check("private", libc::mount(none, c"/".as_ptr(), none, private, none.cast()))?;
         check("umount", libc::umount2(GROUPS.as_ptr(), libc::MNT_DETACH))?;
         let kind = c"cgroup2".as_ptr();
-        check(
-            "mount cgroup2",
-            libc::mount(kind, GROUPS.as_ptr(), kind, 0, none.cast()),
-        )?;
+        check("mount cgroup2", libc::mount(kind, GROUPS.as_ptr(), kind, 0, none.cast()))?;
     }
     Ok(())
 }

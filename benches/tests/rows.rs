@@ -65,14 +65,7 @@ struct Killer<'a>(&'a Path);
 impl Drop for Killer<'_> {
     fn drop(&mut self) {
         let id = self.0.file_name().unwrap();
-        assert!(
-            Command::new("kill")
-                .arg("-KILL")
-                .arg(id)
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").arg("-KILL").arg(id).status().unwrap().success());
     }
 }
 
@@ -92,9 +85,7 @@ fn payload_of(children: &Path) -> PathBuf {
 }
 
 fn check(namespaces: Namespaces) -> Result<()> {
-    [Way::Fork, Way::Init, Way::Ours]
-        .into_iter()
-        .try_for_each(|way| check_way(namespaces, way))
+    [Way::Fork, Way::Init, Way::Ours].into_iter().try_for_each(|way| check_way(namespaces, way))
 }
 
 fn check_way(namespaces: Namespaces, way: Way) -> Result<()> {
@@ -113,36 +104,22 @@ fn check_way(namespaces: Namespaces, way: Way) -> Result<()> {
         let status = read("status");
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap_or_default()
-                .split_whitespace()
-                .last()
-                .unwrap_or_default()
-                .to_owned()
+            line.unwrap_or_default().split_whitespace().last().unwrap_or_default().to_owned()
         };
         assert_eq!(field("NSpid:"), "1");
         assert_eq!(field("SigBlk:"), "0000000000000000");
 
         let user = namespaces == Namespaces::User;
         let mountinfo = read("mountinfo");
-        let points: Vec<_> = mountinfo
-            .lines()
-            .filter_map(|l| l.split(' ').nth(4))
-            .collect();
+        let points: Vec<_> = mountinfo.lines().filter_map(|l| l.split(' ').nth(4)).collect();
         assert_eq!(points[..3], ["/", "/proc", "/dev"]);
         assert_eq!(points.len(), if user { 9 } else { 3 });
         for (name, number) in [("null", 0x103), ("full", 0x107), ("tty", 0x500)] {
             let node = fs::metadata(child.join("root/dev").join(name)).unwrap();
             assert!(node.file_type().is_char_device());
-            assert_eq!(
-                (node.rdev(), node.mode() & 0o777),
-                (number, 0o666),
-                "{name}"
-            );
+            assert_eq!((node.rdev(), node.mode() & 0o777), (number, 0o666), "{name}");
         }
-        let fds: Vec<_> = fs::read_dir(child.join("fd"))
-            .unwrap()
-            .map(|fd| fd.unwrap())
-            .collect();
+        let fds: Vec<_> = fs::read_dir(child.join("fd")).unwrap().map(|fd| fd.unwrap()).collect();
         assert_eq!(fds.len(), 3, "only the standard streams");
         if namespaces != Namespaces::NoNet {
             let addresses = read("net/fib_trie");

@@ -74,12 +74,8 @@ pub(super) unsafe fn spawn(
         (false, true) => c"u",
         (true, true) => c"nu",
     };
-    let mut argv = vec![
-        c"init".as_ptr(),
-        setup.rootfs.as_ptr(),
-        setup.hostname.as_ptr(),
-        words.as_ptr(),
-    ];
+    let mut argv =
+        vec![c"init".as_ptr(), setup.rootfs.as_ptr(), setup.hostname.as_ptr(), words.as_ptr()];
     argv.extend([socket.as_ptr(), setup.program.as_ptr()]);
     // SAFETY: `setup.argv` is NULL-terminated and has at least the program's own name.
     unsafe {
@@ -90,11 +86,8 @@ pub(super) unsafe fn spawn(
         }
     }
     argv.push(ptr::null());
-    let mut start = Start {
-        memfd: image.memfd.as_raw_fd(),
-        argv: argv.as_ptr(),
-        mapped: setup.mapped,
-    };
+    let mut start =
+        Start { memfd: image.memfd.as_raw_fd(), argv: argv.as_ptr(), mapped: setup.mapped };
     let mut stack = Stack(MaybeUninit::uninit());
     let mut pidfd: c_int = -1;
     let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;

@@ -76,10 +76,8 @@ pub struct Floor {
 impl Floor {
     /// Describes a container that runs `argv` (a path in the rootfs, then its arguments).
     pub fn new(fixture: &Fixture, namespaces: Namespaces, argv: &[&str]) -> Result<Self> {
-        let arguments: Vec<_> = argv
-            .iter()
-            .map(|arg| CString::new(*arg))
-            .collect::<std::result::Result<_, _>>()?;
+        let arguments: Vec<_> =
+            argv.iter().map(|arg| CString::new(*arg)).collect::<std::result::Result<_, _>>()?;
         Ok(Self {
             rootfs: fixture.rootfs_c()?,
             hostname: CString::new(fixture::HOSTNAME)?,
@@ -193,9 +191,5 @@ fn wait(pidfd: &impl AsFd) -> io::Result<i32> {
     }
     // SAFETY: waitid filled in the fields of SIGCHLD.
     let status = unsafe { info.si_status() };
-    Ok(if info.si_code == libc::CLD_EXITED {
-        status
-    } else {
-        128 + status
-    })
+    Ok(if info.si_code == libc::CLD_EXITED { status } else { 128 + status })
 }

@@ -41,14 +41,8 @@ const NODES: [(&CStr, &CStr, usize); 6] = [
 /// `setup.argv` a NULL-terminated array of strings.
 pub(crate) unsafe fn run(setup: &Setup<'_>) -> ! {
     // SAFETY: the caller's promise.
-    let Err((step, Errno(errno))) = (unsafe { try_run(setup) }) else {
-        sys::exit(125)
-    };
-    let digits = [
-        (errno / 100) as u8,
-        (errno / 10 % 10) as u8,
-        (errno % 10) as u8,
-    ];
+    let Err((step, Errno(errno))) = (unsafe { try_run(setup) }) else { sys::exit(125) };
+    let digits = [(errno / 100) as u8, (errno / 10 % 10) as u8, (errno % 10) as u8];
     let _ = sys::write(2, step);
     let _ = sys::write(2, b": errno ");
     let _ = sys::write(2, &digits.map(|digit| b'0' + digit));

@@ -90,11 +90,7 @@ unsafe fn call(nr: usize, args: [usize; 6]) -> Result<usize, Errno> {
         core::arch::asm!("svc 0", in("x8") nr, inlateout("x0") a as isize => ret,
             in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f, options(nostack));
     }
-    if ret < 0 {
-        Err(Errno(-ret as i32))
-    } else {
-        Ok(ret as usize)
-    }
+    if ret < 0 { Err(Errno(-ret as i32)) } else { Ok(ret as usize) }
 }
 
 fn ptr(path: &CStr) -> usize {
@@ -109,24 +105,14 @@ fn fd(value: usize) -> c_int {
 pub(crate) fn read_byte(file: c_int) -> Result<bool, Errno> {
     let mut byte = 0u8;
     // SAFETY: `byte` is writable for one byte.
-    let got = unsafe {
-        call(
-            nr::READ,
-            [file as usize, &raw mut byte as usize, 1, 0, 0, 0],
-        )
-    }?;
+    let got = unsafe { call(nr::READ, [file as usize, &raw mut byte as usize, 1, 0, 0, 0]) }?;
     Ok(got == 1)
 }
 
 /// write(2).
 pub(crate) fn write(file: c_int, text: &[u8]) -> Result<(), Errno> {
     // SAFETY: `text` is readable for its length.
-    unsafe {
-        call(
-            nr::WRITE,
-            [file as usize, text.as_ptr() as usize, text.len(), 0, 0, 0],
-        )
-    }?;
+    unsafe { call(nr::WRITE, [file as usize, text.as_ptr() as usize, text.len(), 0, 0, 0]) }?;
     Ok(())
 }
 
@@ -148,12 +134,7 @@ pub(crate) fn keep_on_exec(file: c_int) -> Result<(), Errno> {
 pub(crate) fn unblock_signals() -> Result<(), Errno> {
     let empty = 0u64;
     // SAFETY: `SIG_SETMASK` reads eight bytes of `empty`.
-    unsafe {
-        call(
-            nr::RT_SIGPROCMASK,
-            [2, &raw const empty as usize, 0, 8, 0, 0],
-        )
-    }?;
+    unsafe { call(nr::RT_SIGPROCMASK, [2, &raw const empty as usize, 0, 8, 0, 0]) }?;
     Ok(())
 }
 
@@ -168,20 +149,11 @@ pub(crate) fn loopback_up() -> Result<(), Errno> {
     const SIOCSIFFLAGS: usize = 0x8914;
     let mut name = [0; 16];
     (name[0], name[1]) = (b'l', b'o');
-    let request = IfReq {
-        name,
-        flags: 1,
-        rest: [0; 22],
-    };
+    let request = IfReq { name, flags: 1, rest: [0; 22] };
     // SAFETY: no memory is passed (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC).
     let socket = unsafe { call(nr::SOCKET, [2, 2 | 0o2000000, 0, 0, 0, 0]) }?;
     // SAFETY: the kernel reads one `ifreq` from `request`.
-    unsafe {
-        call(
-            nr::IOCTL,
-            [socket, SIOCSIFFLAGS, &raw const request as usize, 0, 0, 0],
-        )
-    }?;
+    unsafe { call(nr::IOCTL, [socket, SIOCSIFFLAGS, &raw const request as usize, 0, 0, 0]) }?;
     close(fd(socket))
 }
 
@@ -222,17 +194,7 @@ pub(crate) fn raise_ambient(mask: u32) -> Result<(), Errno> {
     let data = [mask, mask, mask, 0, 0, 0];
     // SAFETY: version 3 reads a header of two and data of six 32-bit words.
     unsafe {
-        call(
-            nr::CAPSET,
-            [
-                &raw const header as usize,
-                &raw const data as usize,
-                0,
-                0,
-                0,
-                0,
-            ],
-        )
+        call(nr::CAPSET, [&raw const header as usize, &raw const data as usize, 0, 0, 0, 0])
     }?;
     let mut left = mask;
     while left != 0 {
@@ -280,12 +242,7 @@ pub(crate) fn mknodat(dir: c_int, name: &CStr, mode: usize, dev: usize) -> Resul
 pub(crate) unsafe fn execve(path: &CStr, argv: *const *const c_char) -> Result<(), Errno> {
     let envp = [core::ptr::null::<c_char>()];
     // SAFETY: `path` ends in NUL, `argv` is the caller's promise, `envp` is empty.
-    unsafe {
-        call(
-            nr::EXECVE,
-            [ptr(path), argv as usize, envp.as_ptr() as usize, 0, 0, 0],
-        )
-    }?;
+    unsafe { call(nr::EXECVE, [ptr(path), argv as usize, envp.as_ptr() as usize, 0, 0, 0]) }?;
     Ok(())
 }
 
@@ -299,12 +256,7 @@ pub(crate) unsafe fn fexecve(file: c_int, argv: *const *const c_char) -> Result<
     let envp = [core::ptr::null::<c_char>()];
     let (argv, envp) = (argv as usize, envp.as_ptr() as usize);
     // SAFETY: as in `execve`.
-    unsafe {
-        call(
-            nr::EXECVEAT,
-            [file as usize, ptr(c""), argv, envp, AT_EMPTY_PATH, 0],
-        )
-    }?;
+    unsafe { call(nr::EXECVEAT, [file as usize, ptr(c""), argv, envp, AT_EMPTY_PATH, 0]) }?;
     Ok(())
 }
 
@@ -358,12 +310,7 @@ pub(crate) fn make_private() -> Result<(), Errno> {
     let attr = [0u64, 0, MS_PRIVATE, 0];
     let (at, size) = (&raw const attr as usize, size_of_val(&attr));
     // SAFETY: the kernel reads one `mount_attr` (four 64-bit words) from `attr`.
-    unsafe {
-        call(
-            MOUNT_SETATTR,
-            [CWD as usize, ptr(c"/"), AT_RECURSIVE, at, size, 0],
-        )
-    }?;
+    unsafe { call(MOUNT_SETATTR, [CWD as usize, ptr(c"/"), AT_RECURSIVE, at, size, 0]) }?;
     Ok(())
 }
 
