@@ -60,6 +60,25 @@ fn the_same_programs_give_the_same_layer() {
 }
 
 #[test]
+fn a_program_gets_another_path_and_brings_what_it_needs() {
+    let dir = TempDir::new();
+    let odd = dir.join("odd");
+    fs::copy(testkit::peer("cat").unwrap(), &odd).unwrap();
+    let odd = odd.to_str().unwrap();
+    let build = |programs: HostPrograms| programs.add_file("/etc/motd", "hi\n", 0o644).build();
+    let layer = build(HostPrograms::new().program_at(odd, "/opt/tools/show")).unwrap();
+    assert!(layer.contains("/opt/tools/show") && !layer.contains(odd));
+    let error = build(HostPrograms::new().program_at("/etc", "/x")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let root = TempDir::new();
+    unpack(&layer, root.path(), Compression::None);
+    let Some(output) = run_inside(root.path(), &["/opt/tools/show", "/etc/motd"]) else {
+        return;
+    };
+    assert_eq!(stdout(&output), "hi\n");
+}
+
+#[test]
 fn scripts_bring_their_interpreter() {
     let dir = TempDir::new();
     let script = dir.join("script");

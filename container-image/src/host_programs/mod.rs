@@ -56,6 +56,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 #[derive(Debug, Clone)]
 enum Item {
     Program(String),
+    ProgramAt(String, PathBuf),
     Library(String),
     File(PathBuf, PathBuf),
     Bytes(PathBuf, Vec<u8>, u32),
@@ -112,6 +113,12 @@ impl HostPrograms {
     /// Adds several programs.
     pub fn programs(self, programs: impl IntoIterator<Item = impl Into<String>>) -> Self {
         programs.into_iter().fold(self, Self::program)
+    }
+
+    /// Adds a program under another path, with all that it needs at the host's own paths: for
+    /// one that lies where no image has programs, such as [`std::env::current_exe`].
+    pub fn program_at(self, program: impl Into<String>, inside: impl Into<PathBuf>) -> Self {
+        self.item(Item::ProgramAt(program.into(), inside.into()))
     }
 
     /// Adds a shared library that a program opens on its own, with all that it needs: an
@@ -172,6 +179,7 @@ impl HostPrograms {
         for item in &self.items {
             match item {
                 Item::Program(program) => packer.program(program)?,
+                Item::ProgramAt(program, _) => packer.needs_of_program(program)?,
                 Item::Library(library) => packer.library(library)?,
                 _ => {}
             }
@@ -179,6 +187,7 @@ impl HostPrograms {
         for item in &self.items {
             match item {
                 Item::Program(_) | Item::Library(_) => {}
+                Item::ProgramAt(program, inside) => packer.copy_program(program, inside)?,
                 Item::File(host, inside) => packer.copy_file(host, inside)?,
                 Item::Bytes(path, bytes, mode) => packer.bytes(path, bytes, *mode)?,
                 Item::Dir(path, mode) => packer.dir(path, *mode)?,

@@ -62,9 +62,33 @@ impl Packer {
     fn program_at_depth(&mut self, program: &str, depth: usize) -> Result<()> {
         let path = self.find_program(program)?;
         let file = self.place(&path)?;
+        self.needs_of_file(file, depth)
+    }
+
+    /// What a program needs, without the program.
+    pub(super) fn needs_of_program(&mut self, program: &str) -> Result<()> {
+        let path = self.find_program(program)?;
+        let file = self.host_file(&path)?;
+        self.needs_of_file(file, 0)
+    }
+
+    /// The program alone, at another path.
+    pub(super) fn copy_program(&mut self, program: &str, inside: &Path) -> Result<()> {
+        self.copy_file(&self.find_program(program)?, inside)
+    }
+
+    fn needs_of_file(&mut self, file: PathBuf, depth: usize) -> Result<()> {
         match self.elf(&file)? {
             Some(elf) => self.needs(file, elf),
             None => self.script(&file, depth),
+        }
+    }
+
+    /// A file's path without links.
+    fn host_file(&self, path: &Path) -> Result<PathBuf> {
+        match self.host.walk(path)?.pop() {
+            Some(Step::File(file, _)) => Ok(file),
+            _ => Err(not_a_file(path)),
         }
     }
 
@@ -278,27 +302,13 @@ impl Packer {
                 }
             }
         }
-        last.ok_or_else(|| {
-            let reason = "not a file";
-            Error::new(
-                ErrorKind::InvalidInput,
-                "pack",
-                path.to_string_lossy(),
-                reason,
-            )
-        })
+        last.ok_or_else(|| not_a_file(path))
     }
 
     pub(super) fn copy_file(&mut self, host: &Path, inside: &Path) -> Result<()> {
         let steps = self.host.walk(host)?;
         let Some(Step::File(file, mode)) = steps.last() else {
-            let reason = "not a regular file";
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "pack",
-                host.to_string_lossy(),
-                reason,
-            ));
+            return Err(not_a_file(host));
         };
         let content = Content::host_file(self.host.real(file));
         let inside = self.layer.inside(inside)?;
@@ -346,6 +356,11 @@ impl Packer {
         }
         Ok(self.layer)
     }
+}
+
+fn not_a_file(path: &Path) -> Error {
+    let shown = path.to_string_lossy();
+    Error::new(ErrorKind::InvalidInput, "pack", shown, "not a regular file")
 }
 
 fn missing(library: &[u8], needed_by: &Path) -> Error {
