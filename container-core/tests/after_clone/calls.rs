@@ -46,10 +46,7 @@ fn described(role: &str, root: &Rootfs) -> ProcessBuilder {
         return builder;
     }
     // The helpers that map more have no privilege while they are traced.
-    let (uid, gid) = (
-        nix::unistd::geteuid().as_raw(),
-        nix::unistd::getegid().as_raw(),
-    );
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     builder.id_mappings(IdMappings::root_only(uid, gid).unwrap())
 }
 
@@ -58,9 +55,7 @@ fn undecided(role: &str, root: &Rootfs, user: Namespaces) -> ProcessBuilder {
     match role {
         "plain" => ProcessBuilder::new("/bin/true"),
         "user" => ProcessBuilder::new("/bin/true").namespaces(user),
-        "passed" => ProcessBuilder::new("/bin/true")
-            .stdin(Stdio::Null)
-            .pass_fd(passed()),
+        "passed" => ProcessBuilder::new("/bin/true").stdin(Stdio::Null).pass_fd(passed()),
         "full" => full(root),
         "init" => full(root).init(true),
         "time" => full(root).namespaces(isolated().with(NamespaceKind::Time)),
@@ -71,29 +66,18 @@ fn undecided(role: &str, root: &Rootfs, user: Namespaces) -> ProcessBuilder {
 fn traced(role: &str) -> (Trace, i32) {
     let trace = trace("calls::host", role);
     assert!(trace.success, "the traced host failed as {role}");
-    let [child] = trace.vforked()[..] else {
-        panic!("not one vfork: {trace:?}")
-    };
+    let [child] = trace.vforked()[..] else { panic!("not one vfork: {trace:?}") };
     (trace, child)
 }
 
 /// The calls of `events` up to the first exec, and those up to the second.
 fn phases(events: &[Event]) -> (Vec<Event>, Vec<Event>) {
-    let mut phases = events
-        .split(|event| *event == Event::Exec)
-        .map(<[Event]>::to_vec);
-    (
-        phases.next().unwrap(),
-        phases.next().expect("the init was executed"),
-    )
+    let mut phases = events.split(|event| *event == Event::Exec).map(<[Event]>::to_vec);
+    (phases.next().unwrap(), phases.next().expect("the init was executed"))
 }
 
 fn names(events: &[Event]) -> Vec<&'static str> {
-    events
-        .iter()
-        .filter_map(Event::call)
-        .map(|call| call.name())
-        .collect()
+    events.iter().filter_map(Event::call).map(|call| call.name()).collect()
 }
 
 /// Between clone and exec: exactly these, with these arguments.
@@ -120,23 +104,9 @@ fn from_clone_to_exec_in_a_user_namespace() {
     let mut calls = names(&before);
     let all = calls.len();
     calls.dedup();
-    assert_eq!(
-        calls,
-        [
-            "close_range",
-            "fcntl",
-            "capget",
-            "capset",
-            "prctl",
-            "execveat"
-        ]
-    );
+    assert_eq!(calls, ["close_range", "fcntl", "capget", "capset", "prctl", "execveat"]);
     let known = 41..64;
-    assert!(
-        known.contains(&(all - 5)),
-        "one prctl for each capability: {}",
-        all - 5
-    );
+    assert!(known.contains(&(all - 5)), "one prctl for each capability: {}", all - 5);
     check_arguments(&before);
 }
 
@@ -146,9 +116,7 @@ fn check_arguments(before: &[Event]) {
     const AMBIENT: u64 = libc::PR_CAP_AMBIENT as u64;
     const RAISE: u64 = libc::PR_CAP_AMBIENT_RAISE as u64;
     for event in before {
-        let Event::Call(call, arguments) = event else {
-            panic!("{event:?} before the exec")
-        };
+        let Event::Call(call, arguments) = event else { panic!("{event:?} before the exec") };
         let right = match call {
             Sysno::close_range => arguments[..3] == [3, u64::from(u32::MAX), CLOEXEC],
             Sysno::fcntl => arguments[0] > 2 && arguments[1..3] == [F_SETFD, 0],
@@ -187,13 +155,8 @@ fn what_a_second_process_does_stands_in_the_plan_too() {
         let plan = described(role, &root).plan().unwrap();
         let (trace, first) = traced(role);
         let (_, mut calls) = phases(trace.of(first));
-        let [second] = trace.made_by(first)[..] else {
-            panic!("as {role}: {trace:?}")
-        };
-        let clone = calls
-            .iter()
-            .position(|event| event.call() == Some(Sysno::clone))
-            .unwrap();
+        let [second] = trace.made_by(first)[..] else { panic!("as {role}: {trace:?}") };
+        let clone = calls.iter().position(|event| event.call() == Some(Sysno::clone)).unwrap();
         let stays = calls.split_off(clone + 1);
         let (mut payload, _) = phases(trace.of(second));
         calls.append(&mut payload);
@@ -204,14 +167,7 @@ fn what_a_second_process_does_stands_in_the_plan_too() {
             "init" => assert!(
                 matches!(
                     &after[..],
-                    [
-                        "close",
-                        "close_range",
-                        "rt_sigtimedwait",
-                        "wait4",
-                        "wait4",
-                        "exit_group"
-                    ]
+                    ["close", "close_range", "rt_sigtimedwait", "wait4", "wait4", "exit_group"]
                 ),
                 "{after:?}"
             ),
@@ -240,10 +196,7 @@ fn follow_plan(plan: &Plan, events: &[Event], role: &str) {
                 [first, more @ ..] if *first == expected => rest = more,
                 // The go-ahead may have come with the launch message.
                 _ if expected == "read" => {}
-                _ => panic!(
-                    "as {role}: {:?} wants {expected}, but {rest:?}\n{plan}",
-                    step.call
-                ),
+                _ => panic!("as {role}: {:?} wants {expected}, but {rest:?}\n{plan}", step.call),
             }
         }
         let free: &[&str] = match step.call.split(' ').next() {
@@ -255,10 +208,7 @@ fn follow_plan(plan: &Plan, events: &[Event], role: &str) {
             rest = &rest[1..];
         }
     }
-    assert!(
-        rest.is_empty(),
-        "as {role}: more than the plan says: {rest:?}"
-    );
+    assert!(rest.is_empty(), "as {role}: more than the plan says: {rest:?}");
 }
 
 /// The system calls of one step, from how it reads.
@@ -275,22 +225,15 @@ fn calls_of(step: &str) -> Vec<&'static str> {
         ("move_mount", _) => MOVED.to_vec(),
         ("mask", "/etc") => [&["openat2", "statx"][..], &TMPFS, &["close"], &MOVED].concat(),
         ("mask", _) => [&["openat2", "statx", "open_tree"][..], &MOVED].concat(),
-        ("make", _) => vec![
-            "openat2",
-            "open_tree",
-            "mount_setattr",
-            "move_mount",
-            "close",
-            "close",
-        ],
+        ("make", _) => {
+            vec!["openat2", "open_tree", "mount_setattr", "move_mount", "close", "close"]
+        }
         ("pivot_root", _) => vec!["fchdir", "pivot_root", "umount2", "chdir", "close"],
         ("clone", "payload below the init") => vec!["prctl", "clone", "prctl"],
         ("chdir", _) => vec!["chdir", "getcwd"],
         ("execve", _) => vec!["rt_sigprocmask", "execve"],
         (name, _) => {
-            let call = name
-                .parse::<Sysno>()
-                .unwrap_or_else(|_| panic!("{step}: no such call"));
+            let call = name.parse::<Sysno>().unwrap_or_else(|_| panic!("{step}: no such call"));
             vec![call.name()]
         }
     }

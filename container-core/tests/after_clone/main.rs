@@ -5,6 +5,8 @@
 //! memory, binary, environment, descriptors or signal state.
 
 mod calls;
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod regressions;

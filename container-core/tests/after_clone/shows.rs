@@ -80,21 +80,11 @@ fn look() {
     let secret = std::env::var(SECRET).unwrap();
     let copies = vec![secret.clone(); 100];
     leak_descriptors();
-    assert!(
-        Seen {
-            pid: std::process::id()
-        }
-        .remembers(&secret),
-        "the search finds nothing"
-    );
+    assert!(Seen { pid: std::process::id() }.remembers(&secret), "the search finds nothing");
     let root = testkit::rootfs_dirs();
     let sleeping = |builder: ProcessBuilder| {
         let builder = builder.program("/bin/sleep").arg("1000").stdin(Stdio::Null);
-        builder
-            .stdout(Stdio::Null)
-            .stderr(Stdio::Null)
-            .spawn()
-            .unwrap()
+        builder.stdout(Stdio::Null).stderr(Stdio::Null).spawn().unwrap()
     };
 
     let plain = sleeping(ProcessBuilder::new(""));
@@ -109,15 +99,10 @@ fn look() {
     assert!(!listed.contains(&secret), "{listed}");
 
     let with_init = sleeping(in_rootfs(&root, "").init(true));
-    let init = Seen {
-        pid: with_init.id(),
-    };
+    let init = Seen { pid: with_init.id() };
     init.is_init(&secret);
     assert_eq!(init.descriptors(), [0, 1, 2].into(), "{init:?}");
-    Seen {
-        pid: payload_of(&with_init),
-    }
-    .is_payload(&secret);
+    Seen { pid: payload_of(&with_init) }.is_payload(&secret);
 
     let created = created(&root);
     let waiting = Seen { pid: created.pid() };
@@ -145,11 +130,7 @@ fn created(root: &Rootfs) -> Container<container_core::container::Created> {
 
 fn payload_of(init: &Process) -> u32 {
     let path = format!("/proc/{0}/task/{0}/children", init.id());
-    fs::read_to_string(path)
-        .unwrap()
-        .trim()
-        .parse()
-        .expect("one child")
+    fs::read_to_string(path).unwrap().trim().parse().expect("one child")
 }
 
 /// A process, looked at from outside.
@@ -173,16 +154,7 @@ impl Seen {
 
     fn descriptors(&self) -> BTreeSet<i32> {
         let entries = fs::read_dir(self.path("fd")).unwrap();
-        entries
-            .map(|entry| {
-                entry
-                    .unwrap()
-                    .file_name()
-                    .to_string_lossy()
-                    .parse()
-                    .unwrap()
-            })
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().parse().unwrap()).collect()
     }
 
     /// Whether `needle` is anywhere in its readable memory.
@@ -202,15 +174,9 @@ impl Seen {
                 return false;
             };
             read += length;
-            bytes[..length]
-                .windows(needle.len())
-                .any(|window| window == needle.as_bytes())
+            bytes[..length].windows(needle.len()).any(|window| window == needle.as_bytes())
         });
-        assert!(
-            found || read > 4096,
-            "only {read} bytes of {} could be read",
-            self.pid
-        );
+        assert!(found || read > 4096, "only {read} bytes of {} could be read", self.pid);
         found
     }
 
@@ -222,22 +188,12 @@ impl Seen {
         assert!(!maps.contains(own.to_str().unwrap()), "{maps}");
         for name in ["environ", "cmdline", "auxv", "status"] {
             let bytes = fs::read(self.path(name)).unwrap();
-            assert!(
-                !String::from_utf8_lossy(&bytes).contains(secret),
-                "{name} of {self:?}"
-            );
+            assert!(!String::from_utf8_lossy(&bytes).contains(secret), "{name} of {self:?}");
         }
-        assert!(
-            !self.remembers(secret),
-            "{self:?} has the host's secret in its memory"
-        );
+        assert!(!self.remembers(secret), "{self:?} has the host's secret in its memory");
         for fd in self.descriptors() {
             let target = fs::read_link(self.path(&format!("fd/{fd}"))).unwrap();
-            assert_ne!(
-                target,
-                PathBuf::from("/etc/passwd"),
-                "descriptor {fd} of {self:?}"
-            );
+            assert_ne!(target, PathBuf::from("/etc/passwd"), "descriptor {fd} of {self:?}");
         }
     }
 
@@ -247,19 +203,12 @@ impl Seen {
         assert!(self.executable().ends_with("sleep") || self.executable().ends_with("coreutils"));
         let environment = fs::read(self.path("environ")).unwrap();
         assert!(environment.starts_with(b"PATH="), "{environment:?}");
-        assert_eq!(
-            environment.iter().filter(|byte| **byte == 0).count(),
-            1,
-            "{environment:?}"
-        );
+        assert_eq!(environment.iter().filter(|byte| **byte == 0).count(), 1, "{environment:?}");
     }
 
     fn is_init(&self, secret: &str) {
         self.shows_nothing(secret);
-        assert_eq!(
-            self.executable(),
-            PathBuf::from("/memfd:container-init (deleted)")
-        );
+        assert_eq!(self.executable(), PathBuf::from("/memfd:container-init (deleted)"));
         assert_eq!(fs::read(self.path("environ")).unwrap(), b"");
         for line in self.maps().lines() {
             let object = line.split_whitespace().nth(5).unwrap_or("");
@@ -274,10 +223,7 @@ impl Seen {
         let path = self.path("exe");
         match OpenOptions::new().write(true).open(&path) {
             Err(error) => assert!(
-                matches!(
-                    error.raw_os_error(),
-                    Some(libc::ETXTBSY | libc::EACCES | libc::EPERM)
-                ),
+                matches!(error.raw_os_error(), Some(libc::ETXTBSY | libc::EACCES | libc::EPERM)),
                 "{error}"
             ),
             Ok(mut opened) => {
@@ -303,10 +249,7 @@ fn signals() {
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&raw mut all);
-        assert_eq!(
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut()),
-            0
-        );
+        assert_eq!(libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut()), 0);
     }
     let before = testkit::HostState::capture();
     let root = testkit::rootfs_dirs();
@@ -324,11 +267,7 @@ fn signals() {
             .spawn()
             .unwrap();
         let mut text = String::new();
-        process
-            .take_stdout()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
+        process.take_stdout().unwrap().read_to_string(&mut text).unwrap();
         for kind in ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"] {
             assert!(text.contains(&format!("\n{kind}:\t{:016x}\n", 0)), "{text}");
         }

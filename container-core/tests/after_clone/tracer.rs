@@ -31,11 +31,7 @@ pub(crate) enum Event {
 
 impl Event {
     pub(crate) fn call(&self) -> Option<Sysno> {
-        if let Self::Call(number, _) = self {
-            Some(*number)
-        } else {
-            None
-        }
+        if let Self::Call(number, _) = self { Some(*number) } else { None }
     }
 }
 
@@ -62,11 +58,7 @@ impl Trace {
     }
 
     fn made(&self, vforked: bool, by: impl Fn(i32) -> bool) -> Vec<i32> {
-        let events = self
-            .tasks
-            .iter()
-            .filter(|(maker, _)| by(**maker))
-            .flat_map(|(_, all)| all);
+        let events = self.tasks.iter().filter(|(maker, _)| by(**maker)).flat_map(|(_, all)| all);
         events
             .filter_map(|event| match event {
                 Event::Made { task, vfork } if *vfork == vforked => Some(*task),
@@ -93,9 +85,7 @@ struct SyscallInfo {
 /// Runs test `name` of this program as `role`, traced to its end.
 pub(crate) fn trace(name: &str, role: &str) -> Trace {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(ROLE, role);
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ROLE, role);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     // SAFETY: one system call, no memory.
     unsafe {
@@ -119,10 +109,7 @@ pub(crate) fn trace(name: &str, role: &str) -> Trace {
 }
 
 fn follow(root: i32) -> Trace {
-    let mut trace = Trace {
-        tasks: BTreeMap::new(),
-        success: false,
-    };
+    let mut trace = Trace { tasks: BTreeMap::new(), success: false };
     loop {
         let mut status = 0;
         // SAFETY: `status` is writable; only this thread's own tracees count.
@@ -165,10 +152,7 @@ fn stopped(task: i32, status: i32, new: bool, root: bool, events: &mut Vec<Event
             let place = &raw mut made as usize;
             request(libc::PTRACE_GETEVENTMSG, task, 0, place).unwrap();
             let vfork = event == libc::PTRACE_EVENT_VFORK;
-            events.push(Event::Made {
-                task: made as i32,
-                vfork,
-            });
+            events.push(Event::Made { task: made as i32, vfork });
         }
         _ if signal == libc::SIGTRAP | 0x80 => events.extend(entered(task)),
         // A new tracee starts with this stop.
@@ -184,13 +168,7 @@ fn entered(task: i32) -> Option<Event> {
     const ENTRY: u8 = 1;
     let mut info = SyscallInfo::default();
     let place = &raw mut info as usize;
-    request(
-        PTRACE_GET_SYSCALL_INFO,
-        task,
-        size_of::<SyscallInfo>(),
-        place,
-    )
-    .ok()?;
+    request(PTRACE_GET_SYSCALL_INFO, task, size_of::<SyscallInfo>(), place).ok()?;
     let number = Sysno::new(info.number as usize)?;
     (info.op == ENTRY).then_some(Event::Call(number, info.arguments))
 }
@@ -202,9 +180,5 @@ fn request(what: libc::c_uint, task: i32, address: usize, data: usize) -> io::Re
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
