@@ -73,13 +73,7 @@ impl Control {
     pub fn send(&self, kind: u16, op: u32, value: i32, text: &[u8]) {
         let mut message = [0u8; size_of::<Record>() + MAX_TEXT];
         let length = text.len().min(MAX_TEXT);
-        let record = Record {
-            magic: wire::RECORD_MAGIC,
-            kind,
-            text: length as u16,
-            op,
-            value,
-        };
+        let record = Record { magic: wire::RECORD_MAGIC, kind, text: length as u16, op, value };
         let fields = [
             record.magic,
             u32::from(record.kind) | (u32::from(record.text) << 16),

@@ -33,8 +33,7 @@ pub fn run(control: Control, slots: Slots, plan: &'static mut [u8]) -> ! {
         control.send(record::REFUSED, 0, wire::Refusal::Slots as i32, &[]);
         kernel::exit(EXIT_SETUP);
     }
-    let mut machine =
-        Machine { control, slots, plan, detail: "", log: [0; 160], log_length: 0 };
+    let mut machine = Machine { control, slots, plan, detail: "", log: [0; 160], log_length: 0 };
     for index in 0..header.ops {
         let result = match wire::op_at(machine.plan, index as usize) {
             Some(op) => machine.perform(index, &op),
@@ -160,12 +159,8 @@ impl Machine {
     /// Operations on the process itself.
     fn process(&mut self, op: &Op) -> Result<(), Errno> {
         match op.code {
-            code::SET_HOSTNAME => {
-                sys!(nr::SETHOSTNAME, self.text(op.s).0, op.s.len).map(drop)
-            }
-            code::SET_DOMAINNAME => {
-                sys!(nr::SETDOMAINNAME, self.text(op.s).0, op.s.len).map(drop)
-            }
+            code::SET_HOSTNAME => sys!(nr::SETHOSTNAME, self.text(op.s).0, op.s.len).map(drop),
+            code::SET_DOMAINNAME => sys!(nr::SETDOMAINNAME, self.text(op.s).0, op.s.len).map(drop),
             code::LOOPBACK_UP => self.loopback_up(),
             code::WRITE_PROC => self.write_proc(op),
             code::OPEN_PATH => {
@@ -189,7 +184,9 @@ impl Machine {
             }
             code::SETSID => sys!(nr::SETSID).map(drop),
             code::DUP => sys!(nr::DUP3, self.slot(op.a)?, op.b, 0).map(drop),
-            code::DUMPABLE => sys!(nr::PRCTL, credentials::PR_SET_DUMPABLE, op.a, 0, 0, 0).map(drop),
+            code::DUMPABLE => {
+                sys!(nr::PRCTL, credentials::PR_SET_DUMPABLE, op.a, 0, 0, 0).map(drop)
+            }
             code::PARENT_DEATH => {
                 const PR_SET_PDEATHSIG: usize = 1;
                 sys!(nr::PRCTL, PR_SET_PDEATHSIG, op.a, 0, 0, 0).map(drop)
@@ -274,7 +271,9 @@ impl Machine {
         let base = self.plan.as_ptr() as u64;
         for index in 0..list.len as usize {
             let at = list.at as usize + index * 8;
-            let Some(entry) = wire::list_entry(self.plan, list.at as usize, index) else { break };
+            let Some(entry) = wire::list_entry(self.plan, list.at as usize, index) else {
+                break;
+            };
             if let Some(place) = self.plan.get_mut(at..at + 8) {
                 place.copy_from_slice(&(base + entry).to_le_bytes());
             }

@@ -62,9 +62,8 @@ core::arch::global_asm!(
 unsafe extern "C" fn main(stack: *const usize) -> ! {
     // SAFETY: the kernel's initial stack holds argc, then argc pointers to
     // NUL-terminated strings, then a null pointer.
-    let argument = unsafe {
-        if *stack < 2 { core::ptr::null() } else { *stack.add(2) as *const u8 }
-    };
+    let argument =
+        unsafe { if *stack < 2 { core::ptr::null() } else { *stack.add(2) as *const u8 } };
     let Some(socket) = kernel::parse_number(argument) else {
         kernel::exit(kernel::EXIT_SETUP);
     };

@@ -23,10 +23,12 @@ const MOUNT_ATTR_NOEXEC: u64 = 8;
 
 pub fn perform(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
     match op.code {
-        code::PROPAGATION => set_attributes(AT_FDCWD, c"/", true, Attributes {
-            propagation: op.x,
-            ..Attributes::default()
-        }),
+        code::PROPAGATION => set_attributes(
+            AT_FDCWD,
+            c"/",
+            true,
+            Attributes { propagation: op.x, ..Attributes::default() },
+        ),
         code::OPEN_TREE => {
             let base = machine.slot_or_cwd(op.a)?;
             let empty = if op.s.len == 0 { AT_EMPTY_PATH } else { 0 };
@@ -55,9 +57,7 @@ pub fn perform(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
             machine.release(op.b);
             Ok(())
         }
-        code::MKDIR => {
-            sys!(nr::MKDIRAT, machine.slot(op.a)?, machine.text(op.s).0, op.x).map(drop)
-        }
+        code::MKDIR => sys!(nr::MKDIRAT, machine.slot(op.a)?, machine.text(op.s).0, op.x).map(drop),
         code::MKNOD => {
             sys!(nr::MKNODAT, machine.slot(op.a)?, machine.text(op.s).0, op.x, op.y).map(drop)
         }
@@ -87,8 +87,8 @@ fn set_attributes(
     attributes: Attributes,
 ) -> Result<(), Errno> {
     let value = [attributes.set, attributes.clear, attributes.propagation, 0];
-    let flags = if recursive { AT_RECURSIVE } else { 0 }
-        | if path.is_empty() { AT_EMPTY_PATH } else { 0 };
+    let flags =
+        if recursive { AT_RECURSIVE } else { 0 } | if path.is_empty() { AT_EMPTY_PATH } else { 0 };
     let size = size_of_val(&value);
     sys!(nr_all::MOUNT_SETATTR, fd, path.as_ptr(), flags, value.as_ptr(), size).map(drop)
 }
@@ -186,8 +186,7 @@ fn make_last(
         None | Some(0) => kernel::open_in(root, Text(c".".as_ptr().cast()), O_PATH, resolve)?,
         Some(at) => {
             cut(machine, op.s, at as u32, 0);
-            let parent =
-                kernel::open_in(root, machine.text(op.s), O_PATH | O_DIRECTORY, resolve);
+            let parent = kernel::open_in(root, machine.text(op.s), O_PATH | O_DIRECTORY, resolve);
             cut(machine, op.s, at as u32, b'/');
             parent?
         }
@@ -228,7 +227,9 @@ fn cut(machine: &mut Machine, path: Span, at: u32, byte: u8) {
 fn mask(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
     let null = machine.slot(op.b)?;
     machine.detail = "openat2";
-    let Some(target) = existing(machine, op)? else { return Ok(()) };
+    let Some(target) = existing(machine, op)? else {
+        return Ok(());
+    };
     machine.detail = "statx";
     let cover = if kernel::stat(target)?.is_directory() {
         empty_directory(machine)?
@@ -257,7 +258,9 @@ fn empty_directory(machine: &mut Machine) -> Result<i32, Errno> {
 
 fn read_only(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
     machine.detail = "openat2";
-    let Some(target) = existing(machine, op)? else { return Ok(()) };
+    let Some(target) = existing(machine, op)? else {
+        return Ok(());
+    };
     machine.detail = "open_tree";
     let flags = OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE;
     let tree = sys!(nr_all::OPEN_TREE, target, Text::EMPTY.0, flags)? as i32;

@@ -131,9 +131,7 @@ impl FromStr for Capability {
     fn from_str(text: &str) -> Result<Self> {
         let upper = text.to_ascii_uppercase();
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        let known = Self::ALL
-            .iter()
-            .find(|capability| capability.name()["CAP_".len()..] == *bare);
+        let known = Self::ALL.iter().find(|capability| capability.name()["CAP_".len()..] == *bare);
         known.copied().ok_or_else(|| {
             Error::invalid("parse capability", text, "no capability has this name")
                 .hint("give a name of capabilities(7), such as CAP_NET_ADMIN")
@@ -240,15 +238,9 @@ impl Capabilities {
         let step = "check capabilities";
         let over = self.effective.difference(self.permitted);
         if !over.is_empty() {
-            return Err(Error::invalid(
-                step,
-                over.to_string(),
-                "effective but not permitted",
-            ));
+            return Err(Error::invalid(step, over.to_string(), "effective but not permitted"));
         }
-        let over = self
-            .ambient
-            .difference(self.permitted.intersection(self.inheritable));
+        let over = self.ambient.difference(self.permitted.intersection(self.inheritable));
         if !over.is_empty() {
             let reason = "ambient but not both permitted and inheritable";
             return Err(Error::invalid(step, over.to_string(), reason));
@@ -287,15 +279,9 @@ mod tests {
         for (i, capability) in Capability::ALL.iter().enumerate() {
             assert_eq!(usize::from(capability.number()), i);
             assert_eq!(Capability::from_number(i as u8), Some(*capability));
+            assert_eq!(capability.name().parse::<Capability>().unwrap(), *capability);
             assert_eq!(
-                capability.name().parse::<Capability>().unwrap(),
-                *capability
-            );
-            assert_eq!(
-                capability.name()[4..]
-                    .to_lowercase()
-                    .parse::<Capability>()
-                    .unwrap(),
+                capability.name()[4..].to_lowercase().parse::<Capability>().unwrap(),
                 *capability
             );
         }
@@ -304,14 +290,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
-        for text in [
-            "",
-            "CAP_",
-            "CAP_CAP_CHOWN",
-            "chown ",
-            "CAP_SYS_ADMIN\0",
-            "ALL",
-        ] {
+        for text in ["", "CAP_", "CAP_CAP_CHOWN", "chown ", "CAP_SYS_ADMIN\0", "ALL"] {
             let error = text.parse::<Capability>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text:?}");
             assert_eq!(error.object(), text);
@@ -340,13 +319,7 @@ mod tests {
 
         let mut capabilities = Capabilities::container_default();
         capabilities.ambient.insert(Capability::Kill);
-        assert!(
-            capabilities
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("ambient")
-        );
+        assert!(capabilities.check().unwrap_err().to_string().contains("ambient"));
         capabilities.inheritable.insert(Capability::Kill);
         capabilities.check().unwrap();
     }

@@ -120,13 +120,6 @@ impl Error {
         self
     }
 
-    /// Replaces the kind that followed from the errno.
-    #[must_use]
-    pub(crate) fn kind_is(mut self, kind: ErrorKind) -> Self {
-        self.0.kind = kind;
-        self
-    }
-
     /// What sort of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -234,12 +227,9 @@ mod tests {
 
     #[test]
     fn message_has_step_object_cause_and_way_out() {
-        let error = Error::os(
-            "move_mount",
-            "/etc/hosts",
-            io::Error::from_raw_os_error(libc::EPERM),
-        )
-        .hint("run as root");
+        let error =
+            Error::os("move_mount", "/etc/hosts", io::Error::from_raw_os_error(libc::EPERM))
+                .hint("run as root");
         assert_eq!(
             error.to_string(),
             "move_mount \"/etc/hosts\": Operation not permitted (os error 1); run as root"

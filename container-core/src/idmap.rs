@@ -110,23 +110,13 @@ impl IdMap {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for the id 4294967295, which
     /// means "no id".
     pub fn single(inside: u32, outside: u32) -> Result<Self> {
-        Self::new([IdExtent {
-            inside,
-            outside,
-            count: 1,
-        }])
+        Self::new([IdExtent { inside, outside, count: 1 }])
     }
 
     /// Every id stands for itself.
     #[must_use]
     pub fn identity() -> Self {
-        Self {
-            extents: vec![IdExtent {
-                inside: 0,
-                outside: 0,
-                count: u32::MAX,
-            }],
-        }
+        Self { extents: vec![IdExtent { inside: 0, outside: 0, count: u32::MAX }] }
     }
 
     /// The extents in the order given.
@@ -138,17 +128,13 @@ impl IdMap {
     /// The id outside for an id inside; `None` if it isn't mapped.
     #[must_use]
     pub fn to_outside(&self, inside: u32) -> Option<u32> {
-        self.extents
-            .iter()
-            .find_map(|e| translate(inside, e.inside, e.outside, e.count))
+        self.extents.iter().find_map(|e| translate(inside, e.inside, e.outside, e.count))
     }
 
     /// The id inside for an id outside; `None` if it isn't mapped.
     #[must_use]
     pub fn to_inside(&self, outside: u32) -> Option<u32> {
-        self.extents
-            .iter()
-            .find_map(|e| translate(outside, e.outside, e.inside, e.count))
+        self.extents.iter().find_map(|e| translate(outside, e.outside, e.inside, e.count))
     }
 
     /// Whether the map holds nothing but one id, `outside`: such a map may be
@@ -163,22 +149,14 @@ impl IdMap {
     /// the pid, then three numbers for each extent.
     #[must_use]
     pub fn helper_args(&self, pid: u32) -> Vec<String> {
-        let numbers = self
-            .extents
-            .iter()
-            .flat_map(|e| [e.inside, e.outside, e.count]);
-        std::iter::once(pid)
-            .chain(numbers)
-            .map(|number| number.to_string())
-            .collect()
+        let numbers = self.extents.iter().flat_map(|e| [e.inside, e.outside, e.count]);
+        std::iter::once(pid).chain(numbers).map(|number| number.to_string()).collect()
     }
 }
 
 impl fmt::Display for IdMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.extents
-            .iter()
-            .try_for_each(|extent| writeln!(f, "{extent}"))
+        self.extents.iter().try_for_each(|extent| writeln!(f, "{extent}"))
     }
 }
 
@@ -199,10 +177,7 @@ impl IdMappings {
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput) for the id 4294967295.
     pub fn root_only(euid: u32, egid: u32) -> Result<Self> {
-        Ok(Self {
-            uids: IdMap::single(0, euid)?,
-            gids: IdMap::single(0, egid)?,
-        })
+        Ok(Self { uids: IdMap::single(0, euid)?, gids: IdMap::single(0, egid)? })
     }
 
     /// Ids 0 to `count` - 1 inside stand for `outside` and following, for uids
@@ -213,24 +188,14 @@ impl IdMappings {
     /// [`InvalidInput`](ErrorKind::InvalidInput) if `count` is zero or the
     /// range runs past the highest id.
     pub fn shifted(outside: u32, count: u32) -> Result<Self> {
-        let map = IdMap::new([IdExtent {
-            inside: 0,
-            outside,
-            count,
-        }])?;
-        Ok(Self {
-            uids: map.clone(),
-            gids: map,
-        })
+        let map = IdMap::new([IdExtent { inside: 0, outside, count }])?;
+        Ok(Self { uids: map.clone(), gids: map })
     }
 
     /// Every id stands for itself; writing it takes root.
     #[must_use]
     pub fn identity() -> Self {
-        Self {
-            uids: IdMap::identity(),
-            gids: IdMap::identity(),
-        }
+        Self { uids: IdMap::identity(), gids: IdMap::identity() }
     }
 
     /// The full map of an ordinary user: root inside is the caller, and 1 and
@@ -297,11 +262,7 @@ fn check_disjoint(
     for pair in sorted.windows(2) {
         if first(pair[1]) - first(pair[0]) < pair[0].count {
             let object = format!("{}, {}", pair[0], pair[1]);
-            return Err(Error::invalid(
-                STEP,
-                object,
-                format!("the extents overlap {side}"),
-            ));
+            return Err(Error::invalid(STEP, object, format!("the extents overlap {side}")));
         }
     }
     Ok(())

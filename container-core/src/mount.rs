@@ -145,10 +145,8 @@ impl Mount {
     /// `ptmx`. Made with `mknod` where that is permitted, else of the host's
     /// devices by bind mounts.
     pub fn dev(target: impl Into<PathBuf>) -> Self {
-        let options = vec![
-            ("mode".into(), Some("755".into())),
-            ("size".into(), Some("65536k".into())),
-        ];
+        let options =
+            vec![("mode".into(), Some("755".into())), ("size".into(), Some("65536k".into()))];
         Self { strict: true, ..Self::new(Source::Dev { options }, target) }.nosuid().noexec()
     }
 

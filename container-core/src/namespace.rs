@@ -193,9 +193,7 @@ impl Namespaces {
     /// inherited.
     pub fn isolated() -> Self {
         use NamespaceKind::{Cgroup, Ipc, Mount, Net, Pid, Uts};
-        [Mount, Pid, Net, Uts, Ipc, Cgroup]
-            .into_iter()
-            .fold(Self::none(), Self::with)
+        [Mount, Pid, Net, Uts, Ipc, Cgroup].into_iter().fold(Self::none(), Self::with)
     }
 
     /// A new namespace of this kind.
@@ -256,9 +254,7 @@ impl Namespaces {
     /// exit signal, and no clone takes it together with `CLONE_VM`.
     #[must_use]
     pub fn clone_flags(&self) -> u64 {
-        let new = self
-            .iter()
-            .filter(|(_, namespace)| matches!(namespace, Namespace::New));
+        let new = self.iter().filter(|(_, namespace)| matches!(namespace, Namespace::New));
         new.fold(0, |flags, (kind, _)| flags | kind.clone_flag())
     }
 
@@ -299,10 +295,7 @@ impl Namespaces {
 impl fmt::Debug for Namespaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
-        map.entries(
-            self.iter()
-                .filter(|(_, namespace)| !matches!(namespace, Namespace::Inherit)),
-        );
+        map.entries(self.iter().filter(|(_, namespace)| !matches!(namespace, Namespace::Inherit)));
         if !self.time.is_zero() {
             map.entry(&"offsets", &self.time);
         }
@@ -352,11 +345,9 @@ mod tests {
         std::fs::create_dir(&dir).unwrap();
         let fake = File::open(&dir).unwrap();
         std::fs::remove_dir(&dir).unwrap();
-        for file in [
-            fake,
-            File::open("/dev/null").unwrap(),
-            File::open("/proc/self/status").unwrap(),
-        ] {
+        for file in
+            [fake, File::open("/dev/null").unwrap(), File::open("/proc/self/status").unwrap()]
+        {
             let error = NamespaceKind::of(&file).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         }
@@ -365,10 +356,7 @@ mod tests {
     #[test]
     fn wrong_kind_is_named() {
         let file = File::open("/proc/self/ns/net").unwrap();
-        let error = Namespaces::isolated()
-            .join(NamespaceKind::Uts, file)
-            .check()
-            .unwrap_err();
+        let error = Namespaces::isolated().join(NamespaceKind::Uts, file).check().unwrap_err();
         assert_eq!(error.object(), "uts");
         assert!(error.to_string().contains("net"), "{error}");
     }
@@ -377,9 +365,7 @@ mod tests {
     fn isolated_and_its_changes() {
         let namespaces = Namespaces::isolated();
         assert_eq!(namespaces.clone_flags(), 0x6e02_0000);
-        let namespaces = namespaces
-            .with(NamespaceKind::User)
-            .inherit(NamespaceKind::Net);
+        let namespaces = namespaces.with(NamespaceKind::User).inherit(NamespaceKind::Net);
         assert_eq!(namespaces.clone_flags(), 0x3e02_0000);
         assert_eq!(Namespaces::none().clone_flags(), 0);
         namespaces.check().unwrap();
@@ -387,16 +373,11 @@ mod tests {
 
     #[test]
     fn offsets_need_a_new_time_namespace() {
-        let offsets = TimeOffsets {
-            monotonic: TimeOffset::new(-1, 5).unwrap(),
-            ..Default::default()
-        };
+        let offsets =
+            TimeOffsets { monotonic: TimeOffset::new(-1, 5).unwrap(), ..Default::default() };
         let namespaces = Namespaces::none().with_time(offsets);
         namespaces.check().unwrap();
-        assert_eq!(
-            namespaces.time_offsets().to_string(),
-            "monotonic -1 5\nboottime 0 0\n"
-        );
+        assert_eq!(namespaces.time_offsets().to_string(), "monotonic -1 5\nboottime 0 0\n");
         assert!(namespaces.inherit(NamespaceKind::Time).check().is_err());
     }
 

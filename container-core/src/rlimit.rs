@@ -85,9 +85,7 @@ impl FromStr for Resource {
     fn from_str(text: &str) -> Result<Self> {
         let upper = text.to_ascii_uppercase();
         let bare = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);
-        let known = Self::ALL
-            .iter()
-            .find(|r| r.name()["RLIMIT_".len()..] == *bare);
+        let known = Self::ALL.iter().find(|r| r.name()["RLIMIT_".len()..] == *bare);
         known.copied().ok_or_else(|| {
             Error::invalid("parse resource limit", text, "no resource has this name")
                 .hint("give a name of setrlimit(2), such as RLIMIT_NOFILE")
@@ -122,21 +120,13 @@ impl Rlimit {
                 "the soft value is above the hard one",
             ));
         }
-        Ok(Self {
-            resource,
-            soft,
-            hard,
-        })
+        Ok(Self { resource, soft, hard })
     }
 
     /// A limit whose soft and hard values are the same.
     #[must_use]
     pub const fn fixed(resource: Resource, value: u64) -> Self {
-        Self {
-            resource,
-            soft: value,
-            hard: value,
-        }
+        Self { resource, soft: value, hard: value }
     }
 
     /// What is limited.
@@ -160,13 +150,7 @@ impl Rlimit {
 
 impl fmt::Display for Rlimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}={}:{}",
-            self.resource,
-            Value(self.soft),
-            Value(self.hard)
-        )
+        write!(f, "{}={}:{}", self.resource, Value(self.soft), Value(self.hard))
     }
 }
 

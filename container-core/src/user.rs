@@ -70,11 +70,7 @@ impl User {
     pub fn new(uid: u32, gid: u32) -> Result<Self> {
         check_id("uid", uid)?;
         check_id("gid", gid)?;
-        Ok(Self {
-            uid,
-            gid,
-            ..Self::default()
-        })
+        Ok(Self { uid, gid, ..Self::default() })
     }
 
     /// The supplementary groups, in place of those set before.
@@ -86,8 +82,7 @@ impl User {
     /// more than [`MAX_GROUPS`](Self::MAX_GROUPS).
     pub fn with_additional_gids(mut self, gids: impl Into<Vec<u32>>) -> Result<Self> {
         let gids = gids.into();
-        gids.iter()
-            .try_for_each(|gid| check_id("additional gid", *gid))?;
+        gids.iter().try_for_each(|gid| check_id("additional gid", *gid))?;
         if gids.len() > Self::MAX_GROUPS {
             return Err(Error::with(
                 ErrorKind::LimitReached,
@@ -203,10 +198,7 @@ impl UserSpec {
     /// they only add the home directory.
     #[must_use]
     pub fn needs_files(&self) -> bool {
-        !matches!(
-            (&self.user, &self.group),
-            (Principal::Id(_), Some(Principal::Id(_)))
-        )
+        !matches!((&self.user, &self.group), (Principal::Id(_), Some(Principal::Id(_))))
     }
 
     /// Looks the names up in the contents of a passwd and a group file.
@@ -246,26 +238,17 @@ impl UserSpec {
             Some(Principal::Id(gid)) => (*gid, Vec::new()),
             Some(Principal::Name(name)) => {
                 let found = group_named(group, name.as_bytes());
-                (
-                    found.ok_or_else(|| absent("look up group", name, "group"))?,
-                    Vec::new(),
-                )
+                (found.ok_or_else(|| absent("look up group", name, "group"))?, Vec::new())
             }
             None => {
                 let member = entry.as_ref().map(|account| account.name);
-                (
-                    own_gid,
-                    member.map_or_else(Vec::new, |name| groups_of(group, name)),
-                )
+                (own_gid, member.map_or_else(Vec::new, |name| groups_of(group, name)))
             }
         };
         let home = entry.and_then(|account| account.home());
         let others = additional.into_iter().filter(|other| *other != gid);
         let gids: Vec<u32> = std::iter::once(gid).chain(others).collect();
-        Ok(User {
-            home,
-            ..User::new(uid, gid)?.with_additional_gids(gids)?
-        })
+        Ok(User { home, ..User::new(uid, gid)?.with_additional_gids(gids)? })
     }
 }
 
@@ -287,10 +270,7 @@ impl FromStr for UserSpec {
             None => (text, None),
         };
         let part = |part: &str| principal(part).map_err(|reason| refuse(text, reason));
-        Ok(Self {
-            user: part(user)?,
-            group: group.map(part).transpose()?,
-        })
+        Ok(Self { user: part(user)?, group: group.map(part).transpose()? })
     }
 }
 
@@ -347,13 +327,8 @@ fn check_size(file: &'static str, content: &[u8]) -> Result<()> {
 }
 
 fn absent(step: &'static str, name: &str, file: &str) -> Error {
-    Error::with(
-        ErrorKind::NotFound,
-        step,
-        name,
-        format!("the {file} file has no such entry"),
-    )
-    .hint("give the number instead, or add the entry to the image")
+    Error::with(ErrorKind::NotFound, step, name, format!("the {file} file has no such entry"))
+        .hint("give the number instead, or add the entry to the image")
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! Bad input: a typed error that names the step and the value; nothing left.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
@@ -38,7 +39,11 @@ fn descriptions_that_can_not_be() {
     refused(&full().masked_paths(["relative"]), invalid, "relative");
     refused(&full().oom_score_adj(1001), invalid, "1001");
     refused(&full().parent_death_signal(65), invalid, "65");
-    refused(&full().user("nobody-knows-me".parse::<UserSpec>().unwrap()), ErrorKind::NotFound, "nobody-knows-me");
+    refused(
+        &full().user("nobody-knows-me".parse::<UserSpec>().unwrap()),
+        ErrorKind::NotFound,
+        "nobody-knows-me",
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Containers: the safe defaults and the lifecycle, seen in the kernel.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
@@ -118,7 +119,11 @@ fn exec_sees_the_same_container() {
             "host-of-exec\n{}\n0\nCapEff:\t00000000a80425fb\nNoNewPrivs:\t1\nSeccomp:\t2\n",
             net.display()
         );
-        assert!(shown.starts_with(&expected), "{shown} {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            shown.starts_with(&expected),
+            "{shown} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert!(shown.ends_with("4\n"), "{shown}");
         let code = container.exec("/bin/sh").unwrap().args(["-c", "exit 3"]).spawn().unwrap();
         assert_eq!(code.wait().unwrap().code(), Some(3));

@@ -1,4 +1,5 @@
 //! Processes in the real kernel: what the description says is what is.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
@@ -72,8 +73,11 @@ fn namespaces_are_new_and_the_others_shared() {
         std::fs::read_link(format!("/proc/{pid}/ns/{}", kind.name())).unwrap()
     };
     let namespaces = isolated().with(NamespaceKind::Time);
-    let process =
-        ProcessBuilder::new("/bin/sleep").arg("100").namespaces(namespaces.clone()).spawn().unwrap();
+    let process = ProcessBuilder::new("/bin/sleep")
+        .arg("100")
+        .namespaces(namespaces.clone())
+        .spawn()
+        .unwrap();
     for kind in NamespaceKind::ALL {
         let same = of("self", kind) == of(&process.id().to_string(), kind);
         assert_eq!(same, !namespaces.is_new(kind), "{kind}");
@@ -93,7 +97,8 @@ fn joins_the_namespaces_of_another() {
         .unwrap();
     let mut namespaces = Namespaces::none();
     let user = (!testkit::is_root()).then_some(NamespaceKind::User);
-    for kind in user.into_iter().chain([NamespaceKind::Uts, NamespaceKind::Net, NamespaceKind::Pid]) {
+    for kind in user.into_iter().chain([NamespaceKind::Uts, NamespaceKind::Net, NamespaceKind::Pid])
+    {
         let path = format!("/proc/{}/ns/{}", first.id(), kind.name());
         namespaces = namespaces.join(kind, std::fs::File::open(path).unwrap());
     }
@@ -201,8 +206,9 @@ fn root_in_a_container_has_exactly_the_default_capabilities() {
     let text = script(builder, "grep -E '^Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status");
     let set = format!("{:016x}", capabilities.bounding.bits());
     let none = format!("{:016x}", 0);
-    let expected =
-        format!("CapInh:\t{none}\nCapPrm:\t{set}\nCapEff:\t{set}\nCapBnd:\t{set}\nCapAmb:\t{none}\n");
+    let expected = format!(
+        "CapInh:\t{none}\nCapPrm:\t{set}\nCapEff:\t{set}\nCapBnd:\t{set}\nCapAmb:\t{none}\n"
+    );
     assert_eq!(text, expected);
 }
 
@@ -260,7 +266,8 @@ fn init_reaps_orphans_forwards_signals_and_keeps_the_status() {
     trapping.take_stdout().unwrap().read_exact(&mut ready).unwrap();
     trapping.signal(15).unwrap();
     assert_eq!(trapping.wait().unwrap().code(), Some(7));
-    let killed = in_rootfs(&rootfs, "/bin/sh").args(["-c", "kill -9 $$"]).init(true).spawn().unwrap();
+    let killed =
+        in_rootfs(&rootfs, "/bin/sh").args(["-c", "kill -9 $$"]).init(true).spawn().unwrap();
     assert_eq!(killed.wait().unwrap().code(), Some(128 + 9));
 }
 
@@ -300,7 +307,10 @@ fn terminal_is_the_controlling_one_and_has_a_size() {
     let rootfs = testkit::rootfs_dirs();
     for init in [false, true] {
         let mut process = in_rootfs(&rootfs, "/bin/sh")
-            .args(["-c", "stty size; tty; echo done > /dev/tty; ls -l /proc/self/fd/0 | grep -c pts"])
+            .args([
+                "-c",
+                "stty size; tty; echo done > /dev/tty; ls -l /proc/self/fd/0 | grep -c pts",
+            ])
             .mount(Mount::devpts("/dev/pts"))
             .terminal(WindowSize { rows: 33, columns: 101 })
             .init(init)
@@ -345,8 +355,9 @@ fn subordinate_ids_through_the_helpers() {
         return;
     }
     let namespaces = Namespaces::none().with(NamespaceKind::User);
-    let builder =
-        ProcessBuilder::new("").namespaces(namespaces).user("7:8".parse::<container_core::UserSpec>().unwrap());
+    let builder = ProcessBuilder::new("")
+        .namespaces(namespaces)
+        .user("7:8".parse::<container_core::UserSpec>().unwrap());
     let text = script(builder, "id -u; id -g; wc -l < /proc/self/uid_map");
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[..2], ["7", "8"]);

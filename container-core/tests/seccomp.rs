@@ -1,10 +1,7 @@
 //! Compiled filters in the kernel: each test forks a child that installs one.
 //!
 //! Needs no privilege, as `no_new_privs` is set first.
-#![allow(
-    unsafe_code,
-    reason = "a filter is installed between fork and exec by raw system calls"
-)]
+#![allow(unsafe_code, reason = "a filter is installed between fork and exec by raw system calls")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::io;
@@ -21,21 +18,14 @@ struct SockFprog {
 
 /// Installs the program in the calling process, with system calls only.
 fn install(program: &Program) -> io::Result<()> {
-    let fprog = SockFprog {
-        len: program.len(),
-        filter: program.as_bytes().as_ptr(),
-    };
+    let fprog = SockFprog { len: program.len(), filter: program.as_bytes().as_ptr() };
     // SAFETY: both calls take plain numbers or a pointer to a program that
     // outlives them.
     let failed = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
             || libc::syscall(libc::SYS_seccomp, 1, program.flags(), &raw const fprog) != 0
     };
-    if failed {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Forks, installs the filter, calls `check` and ends with its answer as code.
@@ -70,10 +60,7 @@ fn shell(script: &str) -> (bool, String) {
     unsafe { command.pre_exec(move || install(&program)) };
     let output = command.output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
 #[test]
@@ -88,10 +75,7 @@ fn ordinary_programs_run_under_the_default_profile() {
 #[test]
 fn the_default_profile_refuses_namespaces_to_programs() {
     let (success, output) = shell("unshare --user true");
-    assert!(
-        !success && output.contains("Operation not permitted"),
-        "{output}"
-    );
+    assert!(!success && output.contains("Operation not permitted"), "{output}");
 }
 
 /// Runs one test of this file once more, under the default profile.
@@ -103,10 +87,7 @@ fn again(test: &str) {
     unsafe { command.pre_exec(move || install(&program)) };
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 const AGAIN: &str = "TEST_UNDER_FILTER";
@@ -127,10 +108,7 @@ fn probe_sees_the_filter_around_it() {
     let probe = container_core::probe::probe();
     for name in ["user namespace", "clone3"] {
         let facility = probe.get(name).unwrap();
-        assert!(
-            !facility.available && facility.detail.contains("seccomp"),
-            "{facility:?}"
-        );
+        assert!(!facility.available && facility.detail.contains("seccomp"), "{facility:?}");
     }
     assert!(probe.get("openat2").unwrap().available);
 }
@@ -145,27 +123,17 @@ fn default_profile_answers() {
             (libc::SYS_keyctl, [0; 3], libc::EPERM),
             (libc::SYS_io_uring_setup, [0; 3], libc::EPERM),
             (libc::SYS_clone3, [0; 3], libc::ENOSYS),
-            (
-                libc::SYS_unshare,
-                [libc::CLONE_NEWUSER as u64, 0, 0],
-                libc::EPERM,
-            ),
+            (libc::SYS_unshare, [libc::CLONE_NEWUSER as u64, 0, 0], libc::EPERM),
             (libc::SYS_socket, [1 << 32 | 40, 1, 0], libc::EAFNOSUPPORT),
             (libc::SYS_socket, [1, 1, 0], 0),
             (libc::SYS_ioctl, [0, 1 << 32 | 0x5412, 0], libc::EPERM),
             (1_000, [0; 3], libc::ENOSYS),
             (libc::SYS_getppid, [0; 3], 0),
         ];
-        let wrong = expected
-            .iter()
-            .position(|(call, args, answer)| errno(*call, *args) != *answer);
+        let wrong = expected.iter().position(|(call, args, answer)| errno(*call, *args) != *answer);
         wrong.map_or(0, |at| at as i32 + 1)
     });
-    assert_eq!(
-        status.code(),
-        Some(0),
-        "the check of this number (from 1) failed"
-    );
+    assert_eq!(status.code(), Some(0), "the check of this number (from 1) failed");
 }
 
 #[test]
@@ -192,16 +160,11 @@ fn arguments_are_compared_over_64_bits() {
             ([0, 6, 0], 0),
             ([0, 0, 1 << 63 | 7], 103),
         ];
-        let wrong = expected
-            .iter()
-            .position(|(args, answer)| errno(libc::SYS_getppid, *args) != *answer);
+        let wrong =
+            expected.iter().position(|(args, answer)| errno(libc::SYS_getppid, *args) != *answer);
         wrong.map_or(0, |at| at as i32 + 1)
     });
-    assert_eq!(
-        status.code(),
-        Some(0),
-        "the check of this number (from 1) failed"
-    );
+    assert_eq!(status.code(), Some(0), "the check of this number (from 1) failed");
 }
 
 #[test]
@@ -214,9 +177,7 @@ fn kill_ends_the_process() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn calls_of_32_bits_kill_and_x32_is_absent() {
-    let status = under(Filter::new(Action::Allow), || {
-        errno(0x4000_0000 | 39, [0; 3])
-    });
+    let status = under(Filter::new(Action::Allow), || errno(0x4000_0000 | 39, [0; 3]));
     assert_eq!(status.code(), Some(libc::ENOSYS));
 
     // 20 is getpid for 32-bit programs.

@@ -119,10 +119,7 @@ impl CapabilitySet {
 
     /// The capabilities of the set by ascending number.
     pub fn iter(self) -> impl Iterator<Item = Capability> {
-        Capability::ALL
-            .iter()
-            .copied()
-            .filter(move |capability| self.contains(*capability))
+        Capability::ALL.iter().copied().filter(move |capability| self.contains(*capability))
     }
 
     /// The part of the set that a kernel doesn't know, whose highest

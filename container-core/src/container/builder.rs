@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::defaults;
 use super::defaults::{MASKED_PATHS, READ_ONLY_PATHS};
 use super::lifecycle::{Container, Created, Running};
 use super::parts::Parts;
-use super::defaults;
 use crate::capability::Capabilities;
 use crate::cgroup::{Cgroup, Controllers, Hierarchy, OwnedCgroup, Resources};
 use crate::error::{Error, Result};
@@ -289,7 +289,9 @@ impl ContainerBuilder {
     }
 
     fn make_cgroup(&self, id: &str) -> Result<Option<OwnedCgroup>> {
-        let Some(resources) = &self.resources else { return Ok(None) };
+        let Some(resources) = &self.resources else {
+            return Ok(None);
+        };
         resources.validate()?;
         let name = format!("container-{id}");
         let hierarchy = match &self.parent {

@@ -23,9 +23,7 @@ impl SubIds {
             let valid = count > 0 && first.checked_add(count).is_some();
             (ours && valid && fields.next().is_none()).then_some((first, count))
         };
-        Self {
-            ranges: content.split(|b| *b == b'\n').filter_map(range).collect(),
-        }
+        Self { ranges: content.split(|b| *b == b'\n').filter_map(range).collect() }
     }
 }
 
@@ -36,11 +34,7 @@ pub(super) fn map_of_subids(
     own: u32,
     subids: SubIds,
 ) -> Result<IdMap> {
-    let mut extents = vec![IdExtent {
-        inside: 0,
-        outside: own,
-        count: 1,
-    }];
+    let mut extents = vec![IdExtent { inside: 0, outside: own, count: 1 }];
     let mut inside = 1u32;
     for (outside, count) in subids.ranges {
         let apart = |e: &IdExtent| outside >= e.outside + e.count || e.outside >= outside + count;
@@ -50,11 +44,7 @@ pub(super) fn map_of_subids(
             if count == 0 || extents.len() > IdMap::MAX_EXTENTS {
                 break;
             }
-            extents.push(IdExtent {
-                inside,
-                outside,
-                count,
-            });
+            extents.push(IdExtent { inside, outside, count });
             inside += count;
         }
     }

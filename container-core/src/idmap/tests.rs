@@ -2,11 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn extent(inside: u32, outside: u32, count: u32) -> IdExtent {
-    IdExtent {
-        inside,
-        outside,
-        count,
-    }
+    IdExtent { inside, outside, count }
 }
 
 #[track_caller]
@@ -31,9 +27,7 @@ fn bad_maps_are_refused_by_name() {
 
 #[test]
 fn a_text_longer_than_a_page_is_refused() {
-    let long: Vec<_> = (0..340)
-        .map(|i| extent(1_000_000_000 + i, 2_000_000_000 + i, 1))
-        .collect();
+    let long: Vec<_> = (0..340).map(|i| extent(1_000_000_000 + i, 2_000_000_000 + i, 1)).collect();
     let error = IdMap::new(long).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitReached);
 }
@@ -62,16 +56,11 @@ fn subids_by_name_and_number_without_overlap() {
     let subuid = b"# comment\nbob:1:1\nann:100000:10\n1000:200000:20\nann:100005:1\nann:990:20\n\
         ann:1\nann:-1:5\nann:5:0\nann:4294967290:10\nann: 7:1\nann:7:1:\n:300000:5\nann:300000:5\r";
     let maps = IdMappings::from_subid("ann", 1000, 100, subuid, b"ann:7:3").unwrap();
-    assert_eq!(
-        maps.uids.to_string(),
-        "0 1000 1\n1 100000 10\n11 200000 20\n31 300000 5\n"
-    );
+    assert_eq!(maps.uids.to_string(), "0 1000 1\n1 100000 10\n11 200000 20\n31 300000 5\n");
     assert_eq!(maps.gids.to_string(), "0 100 1\n1 7 3\n");
     assert_eq!(
         maps.uids.helper_args(42),
-        [
-            "42", "0", "1000", "1", "1", "100000", "10", "11", "200000", "20", "31", "300000", "5"
-        ]
+        ["42", "0", "1000", "1", "1", "100000", "10", "11", "200000", "20", "31", "300000", "5"]
     );
 }
 

@@ -33,10 +33,7 @@ impl TimeOffsets {
 /// The text for `/proc/PID/timens_offsets`.
 impl fmt::Display for TimeOffsets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            monotonic,
-            boottime,
-        } = self;
+        let Self { monotonic, boottime } = self;
         writeln!(f, "monotonic {} {}", monotonic.seconds, monotonic.nanos)?;
         writeln!(f, "boottime {} {}", boottime.seconds, boottime.nanos)
     }
@@ -63,11 +60,7 @@ impl TimeOffset {
     /// or more, or `seconds` lies beyond ±[`MAX_SECONDS`](Self::MAX_SECONDS).
     pub fn new(seconds: i64, nanos: u32) -> Result<Self> {
         let wrong = |reason| {
-            Err(Error::invalid(
-                "check clock offset",
-                format!("{seconds} s {nanos} ns"),
-                reason,
-            ))
+            Err(Error::invalid("check clock offset", format!("{seconds} s {nanos} ns"), reason))
         };
         if nanos >= 1_000_000_000 {
             return wrong("the nanoseconds make a second or more");

@@ -1,18 +1,16 @@
 //! Description → plan: the order of things, and why.
 
-use std::ffi::{CString, OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::ffi::CString;
 
 use super::assemble::Assembly;
 use super::op::{Event, Op, Slot};
 use super::validate::{absolute, c_string};
-use super::{HostSteps, Plan, credentials, encode, mounts, validate, wire};
+use super::{HostSteps, Plan, credentials, encode, exec, mounts, validate, wire};
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
 use crate::mount::Source;
 use crate::namespace::{Namespace, NamespaceKind};
-use crate::process::{DEFAULT_PATH, Description, Stdio};
+use crate::process::{Description, Stdio};
 use crate::user::User;
 
 /// The facts about the calling process that a plan depends on.
@@ -70,7 +68,6 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
         reserved: 3 + description.passed.len() as u32,
         waits_for_start: description.waits_for_start,
         second_clone,
-        opens_terminal: description.terminal.is_some(),
     })
 }
 
@@ -120,7 +117,9 @@ fn host_steps(description: &Description) -> Result<HostSteps> {
 
 /// Every id that the payload takes on must exist in its user namespace.
 fn check_mapped(user: Option<&User>, mappings: Option<&IdMappings>) -> Result<()> {
-    let (Some(user), Some(mappings)) = (user, mappings) else { return Ok(()) };
+    let (Some(user), Some(mappings)) = (user, mappings) else {
+        return Ok(());
+    };
     let unmapped = |what: &'static str, id: u32| {
         Error::invalid("check user", format!("{what} {id}"), "not mapped in the user namespace")
             .hint("give id mappings that hold it")
@@ -162,9 +161,10 @@ impl Scope<'_> {
 
     /// setgroups is forbidden where the caller wrote its single-id map itself.
     fn groups_denied(&self) -> bool {
-        let alone = self.host.mappings.as_ref().is_some_and(|mappings| {
-            !self.caller.is_root && crate::process::is_single(mappings)
-        });
+        let alone =
+            self.host.mappings.as_ref().is_some_and(|mappings| {
+                !self.caller.is_root && crate::process::is_single(mappings)
+            });
         alone || self.description.enter.as_ref().is_some_and(|enter| enter.groups_denied)
     }
 
@@ -307,9 +307,9 @@ impl Scope<'_> {
 
     /// Where the pty multiplexer is: in the mounted devpts, if there is one.
     fn multiplexer(&self) -> Result<CString> {
-        let devpts = self.description.mounts.iter().rev().find(|mount| {
-            matches!(&mount.source, Source::FileSystem { kind, .. } if kind == "devpts")
-        });
+        let devpts = self.description.mounts.iter().rev().find(
+            |mount| matches!(&mount.source, Source::FileSystem { kind, .. } if kind == "devpts"),
+        );
         match devpts {
             Some(mount) => absolute("check terminal", &mount.target.join("ptmx")),
             None if self.description.enter.is_some() => Ok(CString::from(c"/dev/pts/ptmx")),
@@ -374,74 +374,9 @@ impl Scope<'_> {
         }
         let first = 3 + description.passed.len() as u32;
         assembly.push(Op::CloseFrom(first), "no other descriptor passes the exec");
-        let exec = exec(description)?;
-        assembly.push(exec, "the payload; the control socket closes with it, which tells the parent");
+        let exec = exec::exec(description)?;
+        assembly
+            .push(exec, "the payload; the control socket closes with it, which tells the parent");
         Ok(())
     }
-}
-
-/// Candidates for the program, as execvp(3) would try them.
-fn exec(description: &Description) -> Result<Op> {
-    let program = c_string("check program", &description.program)?;
-    let mut arguments = vec![program.clone()];
-    for argument in &description.arguments {
-        arguments.push(c_string("check argument", argument)?);
-    }
-    let mut variables = description.environment.clone();
-    let path = match variables.iter().find(|(name, _)| name == "PATH") {
-        Some((_, path)) => path.clone(),
-        None => {
-            variables.push(("PATH".into(), DEFAULT_PATH.into()));
-            OsString::from(DEFAULT_PATH)
-        }
-    };
-    let mut environment = Vec::with_capacity(variables.len());
-    for (name, value) in variables {
-        let mut variable = name;
-        variable.push("=");
-        variable.push(value);
-        environment.push(c_string("check environment", &variable)?);
-    }
-    let candidates = if description.program.as_bytes().contains(&b'/') {
-        vec![program]
-    } else {
-        path.as_bytes()
-            .split(|byte| *byte == b':')
-            .filter(|directory| directory.first() == Some(&b'/'))
-            .map(|directory| Path::new(OsStr::from_bytes(directory)).join(&description.program))
-            .map(|path| c_string("check program", path.as_os_str()))
-            .collect::<Result<Vec<_>>>()?
-    };
-    if candidates.is_empty() {
-        let shown = description.program.to_string_lossy();
-        return Err(Error::invalid("check program", shown, "PATH has no absolute directory"));
-    }
-    Ok(Op::Exec { candidates, arguments, environment })
-}
-
-/// The way out of a failed operation, where one is known.
-pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
-    Some(match (op, errno) {
-        (Op::Exec { .. }, libc::ENOENT) => {
-            "the program, or the interpreter that it names, is not in the root"
-        }
-        (Op::Exec { .. }, libc::EACCES) => {
-            "make it an executable file, on a mount without noexec, that the user may execute"
-        }
-        (Op::Exec { .. }, libc::ENOEXEC) => "it is neither a program for this machine nor a script",
-        (Op::FsOpen { .. }, libc::ENODEV) => "the kernel lacks this file system",
-        (Op::FsCreate { .. }, libc::EPERM) => {
-            "a user namespace may mount it only with new pid (proc), net (sysfs) or ipc (mqueue) \
-             namespaces, and only if no part of the host's own is hidden"
-        }
-        (Op::Target { .. }, libc::ELOOP) => "a symlink stands where a kernel file system belongs",
-        (Op::Chdir(_), libc::ENOENT) => "make the working directory in the root first",
-        (Op::Rlimit { .. }, libc::EPERM) => "raising a hard limit takes CAP_SYS_RESOURCE",
-        (Op::WriteProc { .. }, libc::EACCES) => "lowering oom_score_adj takes CAP_SYS_RESOURCE",
-        (Op::Setns { .. } | Op::Unshare { .. }, libc::EPERM) => {
-            "run as root, or in a user namespace that owns it"
-        }
-        (Op::Mknod { .. }, libc::EPERM) => "making devices takes CAP_MKNOD",
-        _ => return None,
-    })
 }

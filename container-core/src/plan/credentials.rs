@@ -112,7 +112,9 @@ pub(super) fn late_filter(description: &Description) -> Option<&Program> {
 
 /// Which ids `description` asks for; names are looked up in the root's files.
 pub(super) fn resolve_user(description: &Description) -> Result<Option<User>> {
-    let Some(spec) = &description.user else { return Ok(None) };
+    let Some(spec) = &description.user else {
+        return Ok(None);
+    };
     if !spec.needs_files() {
         return spec.resolve(&[], &[]).map(Some);
     }

@@ -83,7 +83,9 @@ pub(super) fn encode<'a>(
 
 /// Moves an operation's spans from region-relative to plan-relative.
 fn placed(mut op: wire::Op, lists_at: u32, blob_at: u32) -> wire::Op {
-    let Some(shape) = wire::shape(op.code) else { return op };
+    let Some(shape) = wire::shape(op.code) else {
+        return op;
+    };
     let place = |kind: Bytes, span: Span| match kind {
         Bytes::Zero => span,
         Bytes::Raw(_) if span.len == 0 => span,

@@ -32,11 +32,14 @@ mod assemble;
 mod compile;
 mod credentials;
 mod encode;
+mod exec;
 mod mounts;
 mod op;
 mod root_files;
 mod validate;
-#[allow(missing_docs, dead_code, unreachable_pub)]
+mod way_out;
+// `contains` would bring code with landing pads into the init.
+#[allow(missing_docs, dead_code, unreachable_pub, clippy::manual_contains)]
 #[path = "../../init/wire.rs"]
 pub(crate) mod wire;
 
@@ -91,7 +94,6 @@ pub struct Plan {
     pub(crate) waits_for_start: bool,
     /// The exec'd process is a second clone, whose pidfd the init sends.
     pub(crate) second_clone: bool,
-    pub(crate) opens_terminal: bool,
 }
 
 impl Plan {
@@ -138,7 +140,7 @@ impl Plan {
             format!("op {index}: {call} ({})", text.trim())
         };
         let error = Error::os(call, object, os_error(errno));
-        match compile::way_out(&step.op, errno) {
+        match way_out::way_out(&step.op, errno) {
             Some(hint) => error.hint(hint),
             None => error,
         }

@@ -4,7 +4,7 @@ use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 
 use super::assemble::Assembly;
-use super::op::{Base, Op, Slot};
+use super::op::{Op, Slot};
 use super::validate::{absolute, c_string, inside};
 use super::wire::target;
 use crate::error::{Error, Result};
@@ -36,11 +36,9 @@ pub(super) fn add(
     description: &Description,
     can_mknod: bool,
 ) -> Result<()> {
-    let spread = if description.rootfs.is_some() { Propagation::Private } else { Propagation::Slave };
-    assembly.push(
-        Op::Propagation(spread.flag()),
-        "no mount made here shows on the host",
-    );
+    let spread =
+        if description.rootfs.is_some() { Propagation::Private } else { Propagation::Slave };
+    assembly.push(Op::Propagation(spread.flag()), "no mount made here shows on the host");
     let changes = description.rootfs.is_some()
         || !description.mounts.is_empty()
         || !description.masked.is_empty()
@@ -61,7 +59,13 @@ pub(super) fn add(
     };
     if rootfs.read_only {
         assembly.push(
-            Op::MountSetattr { slot: root, set: RDONLY, clear: 0, propagation: 0, recursive: false },
+            Op::MountSetattr {
+                slot: root,
+                set: RDONLY,
+                clear: 0,
+                propagation: 0,
+                recursive: false,
+            },
             "the root is read-only, now that every mount target is there",
         );
     }
@@ -102,7 +106,7 @@ fn add_source(
         Source::Bind { path, recursive } => {
             let out = assembly.slot();
             let path = absolute(step, path)?;
-            assembly.push(Op::OpenTree { base: Base::Cwd, path, recursive: *recursive, out }, why);
+            assembly.push(Op::OpenTree { path, recursive: *recursive, out }, why);
             Ok(out)
         }
         Source::FileSystem { kind, options } => {
@@ -137,7 +141,8 @@ fn add_file_system(
         assembly.push(op, "an option of it");
     }
     assembly.push(Op::FsCreate { context }, "the file system comes to be");
-    assembly.push(Op::FsMount { context, attributes, out }, "and gets a mount, attached nowhere yet");
+    assembly
+        .push(Op::FsMount { context, attributes, out }, "and gets a mount, attached nowhere yet");
     assembly.reuse(context);
     Ok(out)
 }
@@ -228,7 +233,7 @@ fn add_device_binds(assembly: &mut Assembly, root: Slot, dev: &CString) -> Resul
         let inside = format!("{}/{name}", dev.to_string_lossy());
         let out = assembly.slot();
         let why = "mknod is not for user namespaces: the host's device";
-        assembly.push(Op::OpenTree { base: Base::Cwd, path: host, recursive: false, out }, why);
+        assembly.push(Op::OpenTree { path: host, recursive: false, out }, why);
         assembly.push(
             Op::CheckDevice { slot: out, device },
             "nothing that took the device's place on the host",
@@ -242,7 +247,8 @@ fn add_device_binds(assembly: &mut Assembly, root: Slot, dev: &CString) -> Resul
 fn add_masks(assembly: &mut Assembly, description: &Description, root: Slot) -> Result<()> {
     for path in &description.read_only {
         let path = inside("check path", path)?;
-        assembly.push(Op::ReadOnly { root, path }, "settings of the whole machine: not to be changed");
+        assembly
+            .push(Op::ReadOnly { root, path }, "settings of the whole machine: not to be changed");
     }
     if description.masked.is_empty() {
         return Ok(());
@@ -253,10 +259,8 @@ fn add_masks(assembly: &mut Assembly, description: &Description, root: Slot) -> 
         Op::OpenPath { path, flags: libc::O_PATH as u64, out: null },
         "the cover of masked files, taken from the host's side",
     );
-    assembly.push(
-        Op::CheckDevice { slot: null, device: (1, 3) },
-        "it must be the null device itself",
-    );
+    assembly
+        .push(Op::CheckDevice { slot: null, device: (1, 3) }, "it must be the null device itself");
     for path in &description.masked {
         let path = inside("check path", path)?;
         assembly.push(Op::Mask { root, path, null }, "tells or does things that concern the host");

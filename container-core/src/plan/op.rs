@@ -11,13 +11,6 @@ use super::wire::{self, code};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(pub(crate) u32);
 
-/// Where a relative path starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Base {
-    Cwd,
-    Slot(Slot),
-}
-
 /// What a report tells the parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -42,7 +35,7 @@ pub(crate) enum Op {
     LoopbackUp,
     WriteProc { path: CString, data: Vec<u8> },
     Propagation(u64),
-    OpenTree { base: Base, path: CString, recursive: bool, out: Slot },
+    OpenTree { path: CString, recursive: bool, out: Slot },
     MountSetattr { slot: Slot, set: u64, clear: u64, propagation: u32, recursive: bool },
     FsOpen { kind: CString, out: Slot },
     FsSet { context: Slot, key: CString, value: CString },
@@ -157,11 +150,8 @@ impl Op {
         let op = |code| wire::Op { code, ..wire::Op::default() };
         Some(match self {
             Self::Propagation(flags) => wire::Op { x: *flags, ..op(code::PROPAGATION) },
-            Self::OpenTree { base, path, recursive, out } => wire::Op {
-                a: match base {
-                    Base::Cwd => wire::CWD,
-                    Base::Slot(slot) => slot.0,
-                },
+            Self::OpenTree { path, recursive, out } => wire::Op {
+                a: wire::CWD,
                 b: out.0,
                 x: OPEN_TREE_CLONE | if *recursive { AT_RECURSIVE } else { 0 },
                 s: to.text(path),
@@ -319,7 +309,9 @@ impl Op {
             Self::Mask { path, .. } => ("mask", format!("/{}", shown(path))),
             Self::ReadOnly { path, .. } => ("make read-only", format!("/{}", shown(path))),
             Self::PivotRoot(_) => ("pivot_root", ".".into()),
-            Self::CapBounding { keep, .. } => ("prctl PR_CAPBSET_DROP", format!("all but {keep:#x}")),
+            Self::CapBounding { keep, .. } => {
+                ("prctl PR_CAPBSET_DROP", format!("all but {keep:#x}"))
+            }
             Self::KeepCaps => ("prctl PR_SET_KEEPCAPS", "1".into()),
             Self::CapSet { effective, .. } => ("capset", format!("{effective:#x}")),
             Self::CapAmbient(set) => ("prctl PR_CAP_AMBIENT", format!("{set:#x}")),

@@ -41,9 +41,7 @@ fn check_program(description: &Description) -> Result<()> {
 fn check_namespaces(description: &Description) -> Result<()> {
     let namespaces = &description.namespaces;
     namespaces.check()?;
-    let own = |kind| {
-        namespaces.is_new(kind) || matches!(namespaces.get(kind), Namespace::Join(_))
-    };
+    let own = |kind| namespaces.is_new(kind) || matches!(namespaces.get(kind), Namespace::Join(_));
     let needs = |kind: NamespaceKind, what: &'static str, object: String| {
         let reason = format!("needs a {kind} namespace of its own: the host's would be changed");
         Error::invalid(what, object, reason)
@@ -177,8 +175,9 @@ pub(super) fn c_string(step: &'static str, text: &OsStr) -> Result<CString> {
 pub(super) fn absolute(step: &'static str, path: &Path) -> Result<CString> {
     if !path.is_absolute() {
         let reason = if path.as_os_str().is_empty() { "an empty path" } else { "a relative path" };
-        return Err(Error::invalid(step, path.to_string_lossy(), reason)
-            .hint("give an absolute path"));
+        return Err(
+            Error::invalid(step, path.to_string_lossy(), reason).hint("give an absolute path")
+        );
     }
     c_string(step, path.as_os_str())
 }

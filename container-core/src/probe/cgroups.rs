@@ -10,10 +10,7 @@ fn of(support: Result<CgroupSupport>) -> Vec<Facility> {
     let support = match support {
         Ok(support) => support,
         Err(error) => {
-            let way_out = error
-                .way_out()
-                .unwrap_or("mount /proc and cgroup2")
-                .to_owned();
+            let way_out = error.way_out().unwrap_or("mount /proc and cgroup2").to_owned();
             return vec![Facility::absent("cgroups", error.to_string(), way_out)];
         }
     };
@@ -33,23 +30,14 @@ fn of(support: Result<CgroupSupport>) -> Vec<Facility> {
         ),
     });
     if support.clone_into {
-        facilities.push(Facility::present(
-            "CLONE_INTO_CGROUP",
-            "children are born in their cgroup",
-        ));
+        facilities
+            .push(Facility::present("CLONE_INTO_CGROUP", "children are born in their cgroup"));
     }
     if let Some(delegation) = &support.delegation {
-        facilities.push(Facility::present(
-            "delegated cgroup",
-            delegation.prefix.clone(),
-        ));
+        facilities.push(Facility::present("delegated cgroup", delegation.prefix.clone()));
     }
     let missing = support.missing.iter().map(|missing| {
-        Facility::absent(
-            missing.facility.clone(),
-            "not there",
-            missing.way_out.clone(),
-        )
+        Facility::absent(missing.facility.clone(), "not there", missing.way_out.clone())
     });
     facilities.extend(missing);
     facilities

@@ -9,48 +9,13 @@ pub(super) type Version = (u32, u32);
 
 /// A system call, the version that brought it, and what it is for.
 const CALLS: [(&str, RefusedCall, Version, &str); 7] = [
-    (
-        "clone3",
-        RefusedCall::Clone3,
-        (5, 3),
-        "children with a pidfd, born in their cgroup",
-    ),
-    (
-        "pidfd",
-        RefusedCall::PidfdOpen,
-        (5, 3),
-        "processes that are never mistaken for others",
-    ),
-    (
-        "pidfd signals",
-        RefusedCall::PidfdSendSignal,
-        (5, 1),
-        "signals to just that process",
-    ),
-    (
-        "new mount API",
-        RefusedCall::Fsopen,
-        (5, 2),
-        "mounts by descriptor",
-    ),
-    (
-        "openat2",
-        RefusedCall::Openat2,
-        (5, 6),
-        "paths that don't leave the root file system",
-    ),
-    (
-        "close_range",
-        RefusedCall::CloseRange,
-        (5, 9),
-        "no descriptor leaks into the container",
-    ),
-    (
-        "mount_setattr",
-        RefusedCall::MountSetattr,
-        (5, 12),
-        "recursive flags, idmapped mounts",
-    ),
+    ("clone3", RefusedCall::Clone3, (5, 3), "children with a pidfd, born in their cgroup"),
+    ("pidfd", RefusedCall::PidfdOpen, (5, 3), "processes that are never mistaken for others"),
+    ("pidfd signals", RefusedCall::PidfdSendSignal, (5, 1), "signals to just that process"),
+    ("new mount API", RefusedCall::Fsopen, (5, 2), "mounts by descriptor"),
+    ("openat2", RefusedCall::Openat2, (5, 6), "paths that don't leave the root file system"),
+    ("close_range", RefusedCall::CloseRange, (5, 9), "no descriptor leaks into the container"),
+    ("mount_setattr", RefusedCall::MountSetattr, (5, 12), "recursive flags, idmapped mounts"),
 ];
 
 pub(super) fn facilities() -> Vec<Facility> {
@@ -59,25 +24,17 @@ pub(super) fn facilities() -> Vec<Facility> {
     facilities.extend(CALLS.iter().map(|(name, call, since, purpose)| {
         facility_of_call(name, call.answer(), version, *since, purpose)
     }));
-    facilities.push(memfd(
-        std::fs::read_to_string("/proc/sys/vm/memfd_noexec")
-            .ok()
-            .as_deref(),
-    ));
+    facilities.push(memfd(std::fs::read_to_string("/proc/sys/vm/memfd_noexec").ok().as_deref()));
     facilities
 }
 
 /// The version of the running kernel; 0.0 if it isn't known.
 pub(super) fn version() -> Version {
-    uname().map_or((0, 0), |names| {
-        parse_version(&names.release().to_string_lossy())
-    })
+    uname().map_or((0, 0), |names| parse_version(&names.release().to_string_lossy()))
 }
 
 fn parse_version(release: &str) -> Version {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|n| n.parse().unwrap_or(0));
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
@@ -171,9 +128,6 @@ mod tests {
     fn memfd_values() {
         assert!(memfd(None).available);
         assert!(memfd(Some("1\n")).available);
-        assert_eq!(
-            memfd(Some("2\n")).way_out.unwrap(),
-            "sysctl vm.memfd_noexec=1"
-        );
+        assert_eq!(memfd(Some("2\n")).way_out.unwrap(), "sysctl vm.memfd_noexec=1");
     }
 }

@@ -46,12 +46,7 @@ pub struct Facility {
 
 impl Facility {
     fn present(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            available: true,
-            detail: detail.into(),
-            way_out: None,
-        }
+        Self { name: name.into(), available: true, detail: detail.into(), way_out: None }
     }
 
     fn absent(
@@ -60,12 +55,7 @@ impl Facility {
         way_out: impl Into<String>,
     ) -> Self {
         let way_out = Some(way_out.into());
-        Self {
-            name: name.into(),
-            available: false,
-            detail: detail.into(),
-            way_out,
-        }
+        Self { name: name.into(), available: false, detail: detail.into(), way_out }
     }
 }
 
@@ -81,16 +71,12 @@ impl Probe {
     /// The facility of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Facility> {
-        self.facilities
-            .iter()
-            .find(|facility| facility.name == name)
+        self.facilities.iter().find(|facility| facility.name == name)
     }
 
     /// What isn't available.
     pub fn missing(&self) -> impl Iterator<Item = &Facility> {
-        self.facilities
-            .iter()
-            .filter(|facility| !facility.available)
+        self.facilities.iter().filter(|facility| !facility.available)
     }
 }
 
@@ -98,19 +84,8 @@ impl Probe {
 /// one the way to get it.
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .facilities
-            .iter()
-            .map(|f| f.name.chars().count())
-            .max()
-            .unwrap_or(0);
-        for Facility {
-            name,
-            available,
-            detail,
-            way_out,
-        } in &self.facilities
-        {
+        let width = self.facilities.iter().map(|f| f.name.chars().count()).max().unwrap_or(0);
+        for Facility { name, available, detail, way_out } in &self.facilities {
             let answer = if *available { "yes" } else { "no" };
             writeln!(f, "{answer:<4} {name:<width$}  {detail}")?;
             if let Some(way_out) = way_out {
@@ -151,21 +126,10 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         for facility in &probe.facilities {
-            assert_eq!(
-                facility.available,
-                facility.way_out.is_none(),
-                "{facility:?}"
-            );
+            assert_eq!(facility.available, facility.way_out.is_none(), "{facility:?}");
             assert!(!facility.detail.is_empty(), "{facility:?}");
         }
-        for name in [
-            "kernel",
-            "user namespace",
-            "openat2",
-            "seccomp",
-            "capabilities",
-            "cgroups",
-        ] {
+        for name in ["kernel", "user namespace", "openat2", "seccomp", "capabilities", "cgroups"] {
             assert!(probe.get(name).is_some(), "{name}");
         }
     }
@@ -185,28 +149,14 @@ mod tests {
     #[test]
     fn nothing_of_the_process_changes() {
         let descriptors = || {
-            let mut open: Vec<_> = std::fs::read_dir("/proc/self/fd")
-                .unwrap()
-                .flatten()
-                .collect();
+            let mut open: Vec<_> = std::fs::read_dir("/proc/self/fd").unwrap().flatten().collect();
             open.sort_by_key(std::fs::DirEntry::file_name);
             open.len()
         };
         let state = || {
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-            let kept = [
-                "Uid",
-                "Gid",
-                "Groups",
-                "Umask",
-                "Cap",
-                "Sig",
-                "NoNewPrivs",
-                "Seccomp",
-            ];
-            let lines = status
-                .lines()
-                .filter(|line| kept.iter().any(|key| line.starts_with(key)));
+            let kept = ["Uid", "Gid", "Groups", "Umask", "Cap", "Sig", "NoNewPrivs", "Seccomp"];
+            let lines = status.lines().filter(|line| kept.iter().any(|key| line.starts_with(key)));
             let namespace = |name: &str| std::fs::read_link(format!("/proc/thread-self/ns/{name}"));
             let namespaces =
                 ["user", "mnt", "pid_for_children", "net"].map(|n| namespace(n).unwrap());

@@ -42,10 +42,7 @@ impl UserFacts {
             return absent("the kernel lacks it", "a kernel with CONFIG_USER_NS");
         }
         if self.maximum == Some(0) {
-            return absent(
-                "user.max_user_namespaces=0",
-                "sysctl user.max_user_namespaces=15000",
-            );
+            return absent("user.max_user_namespaces=0", "sysctl user.max_user_namespaces=15000");
         }
         if self.filtered {
             return absent(
@@ -66,11 +63,7 @@ impl UserFacts {
                  of the program with the rule userns",
             );
         }
-        let who = if self.privileged {
-            "by privilege"
-        } else {
-            "for ordinary users as well"
-        };
+        let who = if self.privileged { "by privilege" } else { "for ordinary users as well" };
         Facility::present("user namespace", who)
     }
 }
@@ -79,9 +72,7 @@ pub(super) fn facilities(status: &Status) -> Vec<Facility> {
     let privileged = status.effective.contains(Capability::SysAdmin);
     let user = UserFacts::gather(privileged).facility();
     let with_user = user.available;
-    let others = NamespaceKind::ALL
-        .into_iter()
-        .filter(|kind| *kind != NamespaceKind::User);
+    let others = NamespaceKind::ALL.into_iter().filter(|kind| *kind != NamespaceKind::User);
     let others: Vec<_> = others
         .map(|kind| facility(kind, in_kernel(kind), maximum(kind), privileged, with_user))
         .collect();
@@ -99,11 +90,9 @@ fn facility(
     let sysctl = format!("user.max_{kind}_namespaces");
     match (in_kernel, maximum) {
         (false, _) => Facility::absent(name, "the kernel lacks it", kernel_option(kind)),
-        (_, Some(0)) => Facility::absent(
-            name,
-            format!("{sysctl}=0"),
-            format!("sysctl {sysctl}=15000"),
-        ),
+        (_, Some(0)) => {
+            Facility::absent(name, format!("{sysctl}=0"), format!("sysctl {sysctl}=15000"))
+        }
         _ if privileged => Facility::present(name, "by privilege"),
         _ if with_user => Facility::present(name, "together with a user namespace"),
         _ => Facility::absent(
@@ -135,11 +124,7 @@ fn maximum(kind: NamespaceKind) -> Option<u64> {
 }
 
 fn sysctl(name: &str) -> Option<u64> {
-    std::fs::read_to_string(Path::new("/proc/sys").join(name))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -147,52 +132,18 @@ mod tests {
     use super::*;
 
     fn ordinary() -> UserFacts {
-        UserFacts {
-            in_kernel: true,
-            maximum: Some(100),
-            ..UserFacts::default()
-        }
+        UserFacts { in_kernel: true, maximum: Some(100), ..UserFacts::default() }
     }
 
     #[test]
     fn each_switch_that_is_off_is_named() {
         assert!(ordinary().facility().available);
         let cases = [
-            (
-                UserFacts {
-                    in_kernel: false,
-                    ..ordinary()
-                },
-                "CONFIG_USER_NS",
-            ),
-            (
-                UserFacts {
-                    maximum: Some(0),
-                    ..ordinary()
-                },
-                "user.max_user_namespaces",
-            ),
-            (
-                UserFacts {
-                    unprivileged_clone: Some(0),
-                    ..ordinary()
-                },
-                "userns_clone=1",
-            ),
-            (
-                UserFacts {
-                    apparmor_restricts: Some(1),
-                    ..ordinary()
-                },
-                "AppArmor",
-            ),
-            (
-                UserFacts {
-                    filtered: true,
-                    ..ordinary()
-                },
-                "profile",
-            ),
+            (UserFacts { in_kernel: false, ..ordinary() }, "CONFIG_USER_NS"),
+            (UserFacts { maximum: Some(0), ..ordinary() }, "user.max_user_namespaces"),
+            (UserFacts { unprivileged_clone: Some(0), ..ordinary() }, "userns_clone=1"),
+            (UserFacts { apparmor_restricts: Some(1), ..ordinary() }, "AppArmor"),
+            (UserFacts { filtered: true, ..ordinary() }, "profile"),
         ];
         for (facts, words) in cases {
             let facility = facts.facility();
@@ -219,9 +170,6 @@ mod tests {
         };
         assert!(of(true, false) && of(false, true) && !of(false, false));
         let none = facility(NamespaceKind::Net, true, Some(0), true, true);
-        assert_eq!(
-            none.way_out.unwrap(),
-            "sysctl user.max_net_namespaces=15000"
-        );
+        assert_eq!(none.way_out.unwrap(), "sysctl user.max_net_namespaces=15000");
     }
 }

@@ -40,22 +40,13 @@ mod tests {
         assert_eq!(words(CapabilitySet::EMPTY), "none");
         let most = CapabilitySet::ALL.without(Capability::SysResource);
         assert_eq!(words(most), "40 of 41, without CAP_SYS_RESOURCE");
-        assert_eq!(
-            words(CapabilitySet::of(&[Capability::Kill])),
-            "1 of 41: CAP_KILL"
-        );
+        assert_eq!(words(CapabilitySet::of(&[Capability::Kill])), "1 of 41: CAP_KILL");
     }
 
     #[test]
     fn without_cap_sys_admin_the_way_out_is_named() {
         assert!(!capabilities(&Status::default()).available);
         let effective = CapabilitySet::ALL;
-        assert!(
-            capabilities(&Status {
-                effective,
-                ..Status::default()
-            })
-            .available
-        );
+        assert!(capabilities(&Status { effective, ..Status::default() }).available);
     }
 }

@@ -64,12 +64,7 @@ pub(super) fn landlock_abi() -> Result<u32, Errno> {
     let null = std::ptr::null::<libc::c_void>();
     // SAFETY: with this flag the call returns a number and reads no memory.
     let answer = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            null,
-            0,
-            CREATE_RULESET_VERSION,
-        )
+        libc::syscall(libc::SYS_landlock_create_ruleset, null, 0, CREATE_RULESET_VERSION)
     };
     Errno::result(answer).map(|abi| u32::try_from(abi).unwrap_or(0))
 }

@@ -36,10 +36,7 @@ fn seccomp(answer: Errno, actions: &str) -> Facility {
 
 fn notification(actions: &str) -> Facility {
     let name = "seccomp notification";
-    match actions
-        .split_whitespace()
-        .any(|action| action == "user_notif")
-    {
+    match actions.split_whitespace().any(|action| action == "user_notif") {
         true => Facility::present(name, "system calls can be handed to a supervisor"),
         false => Facility::absent(name, "the kernel lacks it", "Linux 5.0"),
     }
@@ -68,10 +65,7 @@ mod tests {
 
     #[test]
     fn answers_in_words() {
-        assert_eq!(
-            seccomp(Errno::EFAULT, "trap errno").detail,
-            "filters with trap, errno"
-        );
+        assert_eq!(seccomp(Errno::EFAULT, "trap errno").detail, "filters with trap, errno");
         assert!(!seccomp(Errno::ENOSYS, "").available);
         assert!(!seccomp(Errno::EPERM, "").available);
         assert!(notification("trap user_notif log\n").available);

@@ -12,17 +12,12 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn of_self() -> Self {
         let text = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-        Self {
-            euid: nix::unistd::geteuid().as_raw(),
-            ..Self::parse(&text)
-        }
+        Self { euid: nix::unistd::geteuid().as_raw(), ..Self::parse(&text) }
     }
 
     fn parse(text: &str) -> Self {
         let value = |key: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
             line.unwrap_or_default().trim()
         };
         let set = |key| {

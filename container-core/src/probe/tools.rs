@@ -13,11 +13,7 @@ use crate::idmap::SubIds;
 pub(super) fn facilities(status: &Status) -> Vec<Facility> {
     let mut facilities = Vec::new();
     for name in ["newuidmap", "newgidmap"] {
-        facilities.push(map_helper(
-            name,
-            find(name).map(Helper::of),
-            status.no_new_privs,
-        ));
+        facilities.push(map_helper(name, find(name).map(Helper::of), status.no_new_privs));
     }
     facilities.push(subordinate_ids(status.euid));
     facilities.push(match find("criu") {
@@ -35,9 +31,7 @@ struct Helper {
 impl Helper {
     fn of(path: PathBuf) -> Self {
         const SET_USER_ID: u32 = 0o4000;
-        let mode = path
-            .metadata()
-            .map_or(0, |metadata| metadata.permissions().mode());
+        let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
         let privileged = mode & SET_USER_ID != 0 || has_file_capabilities(&path);
         Self { path, privileged }
     }
@@ -66,10 +60,7 @@ fn subordinate_ids(euid: u32) -> Facility {
     let count = |file: &str| {
         let content = std::fs::read(file).unwrap_or_default();
         let ranges = SubIds::parse(&content, &user, euid).ranges;
-        ranges
-            .iter()
-            .map(|(_, count)| u64::from(*count))
-            .sum::<u64>()
+        ranges.iter().map(|(_, count)| u64::from(*count)).sum::<u64>()
     };
     let (uids, gids) = (count("/etc/subuid"), count("/etc/subgid"));
     if uids > 0 && gids > 0 {
@@ -90,14 +81,11 @@ fn find(name: &str) -> Option<PathBuf> {
     let path = path.as_deref().unwrap_or(OsStr::new("/usr/bin:/bin"));
     // System programs are often not in an ordinary user's PATH.
     let dirs = env::split_paths(path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    dirs.filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(name))
-        .find(|path| executable(path))
+    dirs.filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|path| executable(path))
 }
 
 fn executable(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
@@ -105,10 +93,7 @@ mod tests {
     use super::*;
 
     fn helper(privileged: bool) -> Option<Helper> {
-        Some(Helper {
-            path: PathBuf::from("/usr/bin/newuidmap"),
-            privileged,
-        })
+        Some(Helper { path: PathBuf::from("/usr/bin/newuidmap"), privileged })
     }
 
     #[test]

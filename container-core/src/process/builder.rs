@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::companions::Companions;
 use super::handle::{Output, Process};
-use super::stdio::{Stdio, WindowSize};
 use super::spawn;
+use super::stdio::{Stdio, WindowSize};
 use crate::capability::Capabilities;
 use crate::cgroup::Cgroup;
 use crate::error::Result;

@@ -78,7 +78,11 @@ const STEPS: [&str; 4] = ["close_range", "fcntl F_SETFD", "capset", "execveat of
 pub(super) fn clone_and_exec(birth: &Birth<'_>) -> Result<Born, (&'static str, io::Error)> {
     let mut stack = [MaybeUninit::<u128>::uninit(); 2048];
     let mut task = Task {
-        arguments: [c"container-init".as_ptr().cast(), birth.control_text.as_ptr(), std::ptr::null()],
+        arguments: [
+            c"container-init".as_ptr().cast(),
+            birth.control_text.as_ptr(),
+            std::ptr::null(),
+        ],
         environment: [std::ptr::null()],
         init: birth.init.as_raw_fd(),
         keep: birth.keep.as_ptr(),
@@ -114,8 +118,9 @@ pub(super) fn clone_and_exec(birth: &Birth<'_>) -> Result<Born, (&'static str, i
     // that nobody else knows.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     // SAFETY: the child wrote through the raw pointer that clone3 was given.
-    let (step, errno) =
-        unsafe { (std::ptr::read_volatile(&task.failed_step), std::ptr::read_volatile(&task.errno)) };
+    let (step, errno) = unsafe {
+        (std::ptr::read_volatile(&task.failed_step), std::ptr::read_volatile(&task.errno))
+    };
     if errno != 0 {
         let _ = crate::sys::wait_pidfd(std::os::fd::AsFd::as_fd(&pidfd), libc::WEXITED);
         let step = STEPS.get(step as usize).copied().unwrap_or("child");
@@ -299,8 +304,7 @@ unsafe fn raise_ambient() -> isize {
             return result;
         }
         let permitted = u64::from(data[1]) | u64::from(data[4]) << 32;
-        let (ambient, raise) =
-            (libc::PR_CAP_AMBIENT as usize, libc::PR_CAP_AMBIENT_RAISE as usize);
+        let (ambient, raise) = (libc::PR_CAP_AMBIENT as usize, libc::PR_CAP_AMBIENT_RAISE as usize);
         let mut capability = 0;
         while capability < 64 {
             if permitted & (1 << capability) != 0 {

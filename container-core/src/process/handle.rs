@@ -320,7 +320,9 @@ fn read_both(
             if !ready {
                 continue;
             }
-            let Some(pipe) = &mut pipes[index] else { continue };
+            let Some(pipe) = &mut pipes[index] else {
+                continue;
+            };
             match pipe.read(&mut buffer) {
                 Ok(0) => pipes[index] = None,
                 Ok(read) => contents[index].extend_from_slice(&buffer[..read]),

@@ -30,7 +30,8 @@ pub(super) fn image() -> Result<Arc<OwnedFd>> {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(image) = kept.as_ref() {
         let found = nix::sys::stat::fstat(image.file.as_fd());
-        let same = found.is_ok_and(|stat| stat.st_dev == image.device && stat.st_ino == image.inode);
+        let same =
+            found.is_ok_and(|stat| stat.st_dev == image.device && stat.st_ino == image.inode);
         if same {
             return Ok(Arc::clone(&image.file));
         }
@@ -82,8 +83,9 @@ fn make_file() -> Result<OwnedFd> {
     let result = write_and_reopen(&path);
     let _ = fs::remove_file(&path);
     result.map_err(|error| {
-        Error::os("make init image", path.to_string_lossy(), error)
-            .hint("vm.memfd_noexec=2 forbids executable memfds; set it to 1, or make TMPDIR writable")
+        Error::os("make init image", path.to_string_lossy(), error).hint(
+            "vm.memfd_noexec=2 forbids executable memfds; set it to 1, or make TMPDIR writable",
+        )
     })
 }
 

@@ -172,7 +172,9 @@ fn clone_error(plan: &Plan, step: &'static str, error: std::io::Error) -> Error 
         }
         Some(libc::EINVAL) => failed.hint("the kernel lacks one of these namespaces"),
         Some(libc::ENOSYS) => failed.hint("Linux 5.7 or newer is needed, or clone3 is filtered"),
-        Some(libc::EAGAIN) => failed.hint("a limit on processes is reached: RLIMIT_NPROC or pids.max"),
+        Some(libc::EAGAIN) => {
+            failed.hint("a limit on processes is reached: RLIMIT_NPROC or pids.max")
+        }
         Some(libc::EACCES) if step != "clone3" => {
             failed.hint("the init's memfd must be executable: see vm.memfd_noexec")
         }

@@ -71,9 +71,7 @@ pub(super) struct Stream {
 pub(super) fn open(stdio: &Stdio, index: usize) -> Result<Option<Stream>> {
     match stdio {
         Stdio::Inherit => Ok(None),
-        Stdio::Null => {
-            Ok(Some(Stream { child: Arc::new(null_device()?), ours: None }))
-        }
+        Stdio::Null => Ok(Some(Stream { child: Arc::new(null_device()?), ours: None })),
         Stdio::Descriptor(descriptor) => {
             Ok(Some(Stream { child: Arc::clone(descriptor), ours: None }))
         }

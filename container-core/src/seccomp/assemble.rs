@@ -32,12 +32,7 @@ impl Assembler {
 
     /// Puts an instruction before all others.
     pub(super) fn prepend(&mut self, code: u16, k: u32) -> Place {
-        self.push(Instruction {
-            code,
-            jump_true: 0,
-            jump_false: 0,
-            k,
-        })
+        self.push(Instruction { code, jump_true: 0, jump_false: 0, k })
     }
 
     /// Puts a conditional jump before all others.
@@ -48,12 +43,7 @@ impl Assembler {
         let (yes, no) = (self.reachable(yes), self.reachable(no));
         let here = self.reversed.len();
         let distance = |target: usize| (here - target - 1) as u8;
-        self.push(Instruction {
-            code,
-            jump_true: distance(yes),
-            jump_false: distance(no),
-            k,
-        })
+        self.push(Instruction { code, jump_true: distance(yes), jump_false: distance(no), k })
     }
 
     /// Makes the first instruction of the program this place.

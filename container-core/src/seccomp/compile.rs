@@ -50,11 +50,7 @@ pub(super) fn compile_for(filter: &Filter, target: Target) -> Result<Program> {
         .any(|action| action == Action::Notify);
     // The kernel refuses a listener with TSYNC unless errors come as ESRCH.
     let both = notifies && filter.flags & TSYNC != 0;
-    let flags = if both {
-        filter.flags | TSYNC_ESRCH
-    } else {
-        filter.flags
-    };
+    let flags = if both { filter.flags | TSYNC_ESRCH } else { filter.flags };
     Ok(Program::new(&instructions, flags, notifies))
 }
 
@@ -68,10 +64,7 @@ fn runs<'a>(filter: &'a Filter, target: Target) -> Result<Runs<'a>> {
             }
         }
     }
-    let unruled = Outcome {
-        tries: Vec::new(),
-        otherwise: filter.default,
-    };
+    let unruled = Outcome { tries: Vec::new(), otherwise: filter.default };
     let mut runs = vec![(0, unruled.clone())];
     for (number, rules) in by_number {
         append(&mut runs, number, outcome(&rules, filter.default));
@@ -81,14 +74,7 @@ fn runs<'a>(filter: &'a Filter, target: Target) -> Result<Runs<'a>> {
     }
     if let Some(first) = target.foreign_from {
         let refusal = Action::Errno(libc::ENOSYS as u16);
-        append(
-            &mut runs,
-            first,
-            Outcome {
-                tries: Vec::new(),
-                otherwise: refusal,
-            },
-        );
+        append(&mut runs, first, Outcome { tries: Vec::new(), otherwise: refusal });
     }
     Ok(runs)
 }
@@ -107,17 +93,11 @@ fn outcome<'a>(rules: &[&'a Rule], default: Action) -> Outcome<'a> {
     let mut tries = Vec::new();
     for rule in rules {
         if rule.conditions.is_empty() {
-            return Outcome {
-                tries,
-                otherwise: rule.action,
-            };
+            return Outcome { tries, otherwise: rule.action };
         }
         tries.push((rule.conditions.as_slice(), rule.action));
     }
-    Outcome {
-        tries,
-        otherwise: default,
-    }
+    Outcome { tries, otherwise: default }
 }
 
 fn number_of(syscall: &Syscall, filter: &Filter, target: Target) -> Result<Option<u32>> {
@@ -149,11 +129,7 @@ struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     fn new(target: Target) -> Self {
-        Self {
-            target,
-            assembler: Assembler::default(),
-            bodies: HashMap::new(),
-        }
+        Self { target, assembler: Assembler::default(), bodies: HashMap::new() }
     }
 
     fn program(mut self, runs: &[(u32, Outcome<'a>)]) -> Result<Vec<super::program::Instruction>> {
@@ -161,9 +137,7 @@ impl<'a> Compiler<'a> {
         self.assembler.start(root);
         let search = self.assembler.prepend(code::LOAD, OFFSET_NUMBER);
         let foreign = Place::Return(Action::KillProcess.code());
-        let check = self
-            .assembler
-            .branch(code::EQUAL, self.target.audit_arch, search, foreign);
+        let check = self.assembler.branch(code::EQUAL, self.target.audit_arch, search, foreign);
         self.assembler.start(check);
         self.assembler.prepend(code::LOAD, OFFSET_ARCH);
         self.check_length()?;
@@ -176,13 +150,8 @@ impl<'a> Compiler<'a> {
             return Ok(());
         }
         let reason = "the kernel takes 4096 instructions";
-        Err(Error::with(
-            ErrorKind::LimitReached,
-            STEP,
-            format!("{length} or more"),
-            reason,
-        )
-        .hint("use fewer rules with conditions"))
+        Err(Error::with(ErrorKind::LimitReached, STEP, format!("{length} or more"), reason)
+            .hint("use fewer rules with conditions"))
     }
 
     /// A balanced search for the run that the number in the accumulator lies in.
@@ -195,9 +164,7 @@ impl<'a> Compiler<'a> {
         let start = upper[0].0;
         let above = self.search(upper)?;
         let below = self.search(lower)?;
-        Ok(self
-            .assembler
-            .branch(code::GREATER_EQUAL, start, above, below))
+        Ok(self.assembler.branch(code::GREATER_EQUAL, start, above, below))
     }
 
     fn body(&mut self, outcome: &Outcome<'a>) -> Place {
@@ -236,13 +203,7 @@ impl<'a> Compiler<'a> {
         if value & !mask != 0 {
             return no;
         }
-        let lower = self.half(
-            self.target.lower(argument),
-            mask as u32,
-            value as u32,
-            yes,
-            no,
-        );
+        let lower = self.half(self.target.lower(argument), mask as u32, value as u32, yes, no);
         let (mask, value) = ((mask >> 32) as u32, (value >> 32) as u32);
         self.half(self.target.upper(argument), mask, value, lower, no)
     }
@@ -264,12 +225,9 @@ impl<'a> Compiler<'a> {
         }
         let (upper, lower) = ((value >> 32) as u32, value as u32);
         self.assembler.branch(code, lower, yes, no);
-        let low = self
-            .assembler
-            .prepend(code::LOAD, self.target.lower(argument));
+        let low = self.assembler.prepend(code::LOAD, self.target.lower(argument));
         let same = self.assembler.branch(code::EQUAL, upper, low, no);
         self.assembler.branch(code::GREATER, upper, yes, same);
-        self.assembler
-            .prepend(code::LOAD, self.target.upper(argument))
+        self.assembler.prepend(code::LOAD, self.target.upper(argument))
     }
 }

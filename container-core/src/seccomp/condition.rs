@@ -50,23 +50,14 @@ impl Condition {
     /// The lower 32 bits of the argument are this value.
     #[must_use]
     pub const fn equal32(argument: u8, value: u32) -> Self {
-        let compare = Compare::MaskedEqual {
-            mask: 0xffff_ffff,
-            value: value as u64,
-        };
+        let compare = Compare::MaskedEqual { mask: 0xffff_ffff, value: value as u64 };
         Self::new(argument, compare)
     }
 
     /// None of these bits is set in the argument.
     #[must_use]
     pub const fn without_bits(argument: u8, bits: u64) -> Self {
-        Self::new(
-            argument,
-            Compare::MaskedEqual {
-                mask: bits,
-                value: 0,
-            },
-        )
+        Self::new(argument, Compare::MaskedEqual { mask: bits, value: 0 })
     }
 
     pub(super) fn check(&self) -> Result<()> {

@@ -66,11 +66,7 @@ impl Rule {
     /// A rule for these calls, without a condition.
     pub fn new<S: Into<Syscall>>(syscalls: impl IntoIterator<Item = S>, action: Action) -> Self {
         let syscalls = syscalls.into_iter().map(Into::into).collect();
-        Self {
-            syscalls,
-            conditions: Vec::new(),
-            action,
-        }
+        Self { syscalls, conditions: Vec::new(), action }
     }
 
     /// One more condition that has to hold.
@@ -100,12 +96,7 @@ impl Filter {
 
     /// A filter without rules: `default` happens to every call.
     pub const fn new(default: Action) -> Self {
-        Self {
-            default,
-            rules: Vec::new(),
-            skip_unknown: false,
-            flags: 0,
-        }
+        Self { default, rules: Vec::new(), skip_unknown: false, flags: 0 }
     }
 
     /// Adds a rule behind the others.
@@ -151,11 +142,7 @@ impl Filter {
     }
 
     const fn flag(mut self, flag: u32, on: bool) -> Self {
-        self.flags = if on {
-            self.flags | flag
-        } else {
-            self.flags & !flag
-        };
+        self.flags = if on { self.flags | flag } else { self.flags & !flag };
         self
     }
 

@@ -73,10 +73,7 @@ pub(super) fn model(filter: &Filter, call: &Call, target: Target) -> u32 {
     if call.arch != target.audit_arch {
         return Action::KillProcess.code();
     }
-    if target
-        .foreign_from
-        .is_some_and(|first| call.number >= first)
-    {
+    if target.foreign_from.is_some_and(|first| call.number >= first) {
         return Action::Errno(libc::ENOSYS as u16).code();
     }
     let names = |syscall: &Syscall| match syscall {

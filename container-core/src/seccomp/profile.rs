@@ -21,11 +21,8 @@ const CLONE_FLAGS: u8 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
 /// Calls that 32-bit ARM has beyond its table: cache flush and thread pointer.
-const ARM_PRIVATE: &[u32] = if cfg!(target_arch = "arm") {
-    &[0xf_0002, 0xf_0005, 0xf_0006]
-} else {
-    &[]
-};
+const ARM_PRIVATE: &[u32] =
+    if cfg!(target_arch = "arm") { &[0xf_0002, 0xf_0005, 0xf_0006] } else { &[] };
 
 const AF_ALG: u32 = 38;
 const AF_VSOCK: u32 = 40;
@@ -97,14 +94,8 @@ impl Filter {
 fn gated(mut filter: Filter, capabilities: CapabilitySet) -> Filter {
     for (openers, names) in GATED {
         let names = names.iter().copied();
-        let open = !CapabilitySet::of(openers)
-            .intersection(capabilities)
-            .is_empty();
-        filter = if open {
-            filter.allow(names)
-        } else {
-            filter.deny(names, EPERM)
-        };
+        let open = !CapabilitySet::of(openers).intersection(capabilities).is_empty();
+        filter = if open { filter.allow(names) } else { filter.deny(names, EPERM) };
     }
     if capabilities.contains(crate::capability::Capability::SysAdmin) {
         return filter.allow(["clone", "clone3", "unshare"]);
@@ -132,9 +123,7 @@ fn sockets_and_terminals(mut filter: Filter) -> Filter {
     for personality in PERSONALITIES {
         filter = filter.rule(when("personality", Action::Allow, 0, personality));
     }
-    filter
-        .allow(["socket", "ioctl"])
-        .deny(["personality"], EPERM)
+    filter.allow(["socket", "ioctl"]).deny(["personality"], EPERM)
 }
 
 #[cfg(test)]
@@ -152,11 +141,7 @@ mod tests {
     fn verdict_of(filter: &Filter, name: &str, arguments: [u64; 6]) -> Action {
         let target = Target::native().unwrap();
         let number = table::number(name).unwrap_or_else(|| panic!("{name}"));
-        let call = Call {
-            number,
-            arch: target.audit_arch,
-            arguments,
-        };
+        let call = Call { number, arch: target.audit_arch, arguments };
         let (code, _) = run(&compile_for(filter, target).unwrap(), &call, target);
         assert_eq!(code, model(filter, &call, target));
         Action::from_code(code).unwrap()
@@ -170,9 +155,9 @@ mod tests {
 
     #[test]
     fn what_programs_need_is_allowed_and_the_dangerous_is_not() {
-        for name in [
-            "read", "openat", "execve", "futex", "clone", "socket", "ioctl", "ptrace", "chroot",
-        ] {
+        for name in
+            ["read", "openat", "execve", "futex", "clone", "socket", "ioctl", "ptrace", "chroot"]
+        {
             assert_eq!(verdict(name, [0; 6]), Action::Allow, "{name}");
         }
         for name in [
@@ -207,24 +192,12 @@ mod tests {
         let first = |value: u64| [value, 0, 0, 0, 0, 0];
         let second = |value: u64| [0, value, 0, 0, 0, 0];
         let upper = 1u64 << 32;
-        assert_eq!(
-            verdict("unshare", first(libc::CLONE_FS as u64)),
-            Action::Allow
-        );
-        assert_eq!(
-            verdict("unshare", first(libc::CLONE_NEWUSER as u64)),
-            DENIED
-        );
-        assert_eq!(
-            verdict("unshare", first(libc::CLONE_NEWTIME as u64)),
-            DENIED
-        );
+        assert_eq!(verdict("unshare", first(libc::CLONE_FS as u64)), Action::Allow);
+        assert_eq!(verdict("unshare", first(libc::CLONE_NEWUSER as u64)), DENIED);
+        assert_eq!(verdict("unshare", first(libc::CLONE_NEWTIME as u64)), DENIED);
         if CLONE_FLAGS == 0 {
             assert_eq!(verdict("clone", first(libc::SIGCHLD as u64)), Action::Allow);
-            assert_eq!(
-                verdict("clone", first(upper | libc::CLONE_NEWNS as u64)),
-                DENIED
-            );
+            assert_eq!(verdict("clone", first(upper | libc::CLONE_NEWNS as u64)), DENIED);
         }
         for family in [AF_ALG, AF_VSOCK] {
             let answer = Action::Errno(EAFNOSUPPORT);
@@ -250,14 +223,8 @@ mod tests {
         let flags = [libc::CLONE_NEWUSER as u64, 0, 0, 0, 0, 0];
         assert_eq!(verdict_of(&admin, "unshare", flags), Action::Allow);
         assert_eq!(verdict_of(&admin, "kexec_load", [0; 6]), DENIED);
-        assert_eq!(
-            verdict_of(&with(Capability::SysTime), "clock_settime", [0; 6]),
-            Action::Allow
-        );
-        assert_eq!(
-            verdict_of(&with(Capability::SysTime), "chroot", [0; 6]),
-            DENIED
-        );
+        assert_eq!(verdict_of(&with(Capability::SysTime), "clock_settime", [0; 6]), Action::Allow);
+        assert_eq!(verdict_of(&with(Capability::SysTime), "chroot", [0; 6]), DENIED);
     }
 
     /// Names of calls that no kernel has any more, left to the default.
@@ -282,14 +249,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn each_call_of_this_kernel_generation_is_decided_once() {
-        let special = [
-            "clone",
-            "clone3",
-            "unshare",
-            "socket",
-            "ioctl",
-            "personality",
-        ];
+        let special = ["clone", "clone3", "unshare", "socket", "ioctl", "personality"];
         let lists = [ALLOWED, REFUSED, &special, &GONE];
         let gated = GATED.iter().map(|(_, names)| *names);
         let mut seen = HashSet::new();
@@ -310,21 +270,14 @@ mod tests {
         let target = Target::native().unwrap();
         let program = compile_for(&Filter::container_default(), target).unwrap();
         for number in [600, 100_000, 0x3fff_ffff] {
-            let call = Call {
-                number,
-                arch: target.audit_arch,
-                arguments: [0; 6],
-            };
+            let call = Call { number, arch: target.audit_arch, arguments: [0; 6] };
             assert_eq!(run(&program, &call, target).0, Action::Errno(ENOSYS).code());
         }
     }
 
     #[test]
     fn the_compiled_profile_is_shared() {
-        let (a, b) = (
-            Program::container_default().unwrap(),
-            Program::container_default().unwrap(),
-        );
+        let (a, b) = (Program::container_default().unwrap(), Program::container_default().unwrap());
         assert!(std::ptr::eq(a.as_bytes(), b.as_bytes()));
         assert_eq!(a, Filter::container_default().compile().unwrap());
     }
@@ -335,29 +288,13 @@ mod tests {
         let filter = Filter::container_default();
         let program = compile_for(&filter, target).unwrap();
         let steps = |number| {
-            run(
-                &program,
-                &Call {
-                    number,
-                    arch: target.audit_arch,
-                    arguments: [0; 6],
-                },
-                target,
-            )
-            .1
+            run(&program, &Call { number, arch: target.audit_arch, arguments: [0; 6] }, target).1
         };
         let most = (0..600).map(steps).max().unwrap();
         assert!(most <= 24, "{most} of {} instructions", program.len());
         for number in 0..600 {
-            let call = Call {
-                number,
-                arch: target.audit_arch,
-                arguments: [u64::MAX; 6],
-            };
-            assert_eq!(
-                run(&program, &call, target).0,
-                model(&filter, &call, target)
-            );
+            let call = Call { number, arch: target.audit_arch, arguments: [u64::MAX; 6] };
+            assert_eq!(run(&program, &call, target).0, model(&filter, &call, target));
         }
     }
 }

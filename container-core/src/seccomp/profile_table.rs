@@ -5,10 +5,7 @@ use crate::capability::Capability;
 /// Calls that one of the capabilities opens, and that answer `EPERM` without.
 pub(super) const GATED: &[(&[Capability], &[&str])] = &[
     (&[Capability::DacReadSearch], &["open_by_handle_at"]),
-    (
-        &[Capability::SysModule],
-        &["delete_module", "finit_module", "init_module"],
-    ),
+    (&[Capability::SysModule], &["delete_module", "finit_module", "init_module"]),
     (&[Capability::SysRawio], &["ioperm", "iopl"]),
     (&[Capability::SysChroot], &["chroot"]),
     (&[Capability::SysPtrace], &["kcmp", "pidfd_getfd"]),
@@ -25,17 +22,11 @@ pub(super) const GATED: &[(&[Capability], &[&str])] = &[
             "set_mempolicy_home_node",
         ],
     ),
-    (
-        &[Capability::SysTime],
-        &["clock_settime", "clock_settime64", "settimeofday", "stime"],
-    ),
+    (&[Capability::SysTime], &["clock_settime", "clock_settime64", "settimeofday", "stime"]),
     (&[Capability::SysTtyConfig], &["vhangup"]),
     (&[Capability::Syslog, Capability::SysAdmin], &["syslog"]),
     (&[Capability::Bpf, Capability::SysAdmin], &["bpf"]),
-    (
-        &[Capability::Perfmon, Capability::SysAdmin],
-        &["perf_event_open"],
-    ),
+    (&[Capability::Perfmon, Capability::SysAdmin], &["perf_event_open"]),
     (
         &[Capability::SysAdmin],
         &[

@@ -85,11 +85,7 @@ impl Program {
 
     pub(super) fn new(instructions: &[Instruction], flags: u32, notifies: bool) -> Self {
         let bytes = instructions.iter().flat_map(|i| i.to_bytes()).collect();
-        Self {
-            bytes,
-            flags,
-            notifies,
-        }
+        Self { bytes, flags, notifies }
     }
 
     /// The instructions as an array of `struct sock_filter` in the byte order
@@ -152,17 +148,9 @@ impl fmt::Display for Program {
 }
 
 fn list(f: &mut fmt::Formatter<'_>, at: usize, instruction: Instruction) -> fmt::Result {
-    let Instruction {
-        code,
-        jump_true,
-        jump_false,
-        k,
-    } = instruction;
+    let Instruction { code, jump_true, jump_false, k } = instruction;
     let condition = |f: &mut fmt::Formatter<'_>, sign| {
-        let (yes, no) = (
-            at + 1 + usize::from(jump_true),
-            at + 1 + usize::from(jump_false),
-        );
+        let (yes, no) = (at + 1 + usize::from(jump_true), at + 1 + usize::from(jump_false));
         write!(f, "if A {sign} {k:#x} goto {yes} else {no}")
     };
     match code {
@@ -172,11 +160,7 @@ fn list(f: &mut fmt::Formatter<'_>, at: usize, instruction: Instruction) -> fmt:
             _ => {
                 let argument = (k.wrapping_sub(16)) / 8;
                 let upper = (k % 8 == 4) == cfg!(target_endian = "little");
-                write!(
-                    f,
-                    "A = argument {argument}, {} half",
-                    if upper { "upper" } else { "lower" }
-                )
+                write!(f, "A = argument {argument}, {} half", if upper { "upper" } else { "lower" })
             }
         },
         code::AND => write!(f, "A &= {k:#x}"),

@@ -4,7 +4,5 @@ use syscalls::Sysno;
 
 /// The number of a system call on this architecture.
 pub(super) fn number(name: &str) -> Option<u32> {
-    Sysno::from_str(name)
-        .ok()
-        .and_then(|sysno| u32::try_from(sysno.id()).ok())
+    Sysno::from_str(name).ok().and_then(|sysno| u32::try_from(sysno.id()).ok())
 }

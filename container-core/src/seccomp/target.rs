@@ -33,11 +33,7 @@ impl Target {
         };
         Some(Self {
             audit_arch,
-            foreign_from: if cfg!(target_arch = "x86_64") {
-                Some(0x4000_0000)
-            } else {
-                None
-            },
+            foreign_from: if cfg!(target_arch = "x86_64") { Some(0x4000_0000) } else { None },
             little_endian: cfg!(target_endian = "little"),
         })
     }

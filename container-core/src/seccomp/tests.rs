@@ -7,23 +7,12 @@ use super::interpreter::{Call, model, run};
 use super::target::Target;
 use super::*;
 
-const X86_64: Target = Target {
-    audit_arch: 0xc000_003e,
-    foreign_from: Some(0x4000_0000),
-    little_endian: true,
-};
-const S390X: Target = Target {
-    audit_arch: 0x8000_0016,
-    foreign_from: None,
-    little_endian: false,
-};
+const X86_64: Target =
+    Target { audit_arch: 0xc000_003e, foreign_from: Some(0x4000_0000), little_endian: true };
+const S390X: Target = Target { audit_arch: 0x8000_0016, foreign_from: None, little_endian: false };
 
 fn verdict(filter: &Filter, number: u32, arguments: [u64; 6]) -> u32 {
-    let call = Call {
-        number,
-        arch: X86_64.audit_arch,
-        arguments,
-    };
+    let call = Call { number, arch: X86_64.audit_arch, arguments };
     run(&compile_for(filter, X86_64).unwrap(), &call, X86_64).0
 }
 
@@ -31,11 +20,7 @@ fn verdict(filter: &Filter, number: u32, arguments: [u64; 6]) -> u32 {
 fn foreign_architectures_die_and_x32_is_absent() {
     let filter = Filter::new(Action::Allow);
     let program = compile_for(&filter, X86_64).unwrap();
-    let call = |number, arch| Call {
-        number,
-        arch,
-        arguments: [0; 6],
-    };
+    let call = |number, arch| Call { number, arch, arguments: [0; 6] };
     let answer = |number, arch| run(&program, &call(number, arch), X86_64).0;
     assert_eq!(answer(1, 0xc000_003e), Action::Allow.code());
     assert_eq!(answer(1, 0x4000_0003), Action::KillProcess.code());
@@ -58,13 +43,7 @@ fn upper_halves_count() {
     assert!(!allowed(Compare::Equal(high), 7));
     assert!(allowed(Compare::Greater(u64::from(u32::MAX)), 1 << 32));
     assert!(!allowed(Compare::Less(1 << 32), 1 << 32));
-    assert!(allowed(
-        Compare::MaskedEqual {
-            mask: 0xffff_ffff,
-            value: 7
-        },
-        high
-    ));
+    assert!(allowed(Compare::MaskedEqual { mask: 0xffff_ffff, value: 7 }, high));
     assert!(!allowed(Compare::MaskedEqual { mask: 1, value: 2 }, 3));
 }
 
@@ -74,18 +53,9 @@ fn the_first_matching_rule_decides() {
         .rule(Rule::new([9], Action::Errno(1)).when(Condition::equal32(0, 4)))
         .allow([9])
         .deny([9], 2);
-    assert_eq!(
-        verdict(&filter, 9, [4, 0, 0, 0, 0, 0]),
-        Action::Errno(1).code()
-    );
-    assert_eq!(
-        verdict(&filter, 9, [5, 0, 0, 0, 0, 0]),
-        Action::Allow.code()
-    );
-    assert_eq!(
-        verdict(&filter, 8, [4, 0, 0, 0, 0, 0]),
-        Action::KillProcess.code()
-    );
+    assert_eq!(verdict(&filter, 9, [4, 0, 0, 0, 0, 0]), Action::Errno(1).code());
+    assert_eq!(verdict(&filter, 9, [5, 0, 0, 0, 0, 0]), Action::Allow.code());
+    assert_eq!(verdict(&filter, 8, [4, 0, 0, 0, 0, 0]), Action::KillProcess.code());
 }
 
 #[test]
@@ -105,10 +75,7 @@ fn bad_filters_are_refused_by_name() {
     ];
     for (filter, object) in cases {
         let error = compile_for(&filter, X86_64).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.object()),
-            (ErrorKind::InvalidInput, object)
-        );
+        assert_eq!((error.kind(), error.object()), (ErrorKind::InvalidInput, object));
     }
     assert!(compile_for(&allow.deny(["mnt"], 1).skip_unknown(true), X86_64).is_ok());
 }
@@ -131,10 +98,7 @@ fn too_many_instructions_are_refused() {
 fn flags_and_listener() {
     let filter = Filter::new(Action::Allow).log(true).spec_allow(true);
     assert_eq!(compile_for(&filter, X86_64).unwrap().flags(), 6);
-    let program = compile_for(
-        &filter.rule(Rule::new([1], Action::Notify)).tsync(true),
-        X86_64,
-    );
+    let program = compile_for(&filter.rule(Rule::new([1], Action::Notify)).tsync(true), X86_64);
     let program = program.unwrap();
     assert!(program.needs_listener());
     assert_eq!(program.flags(), 6 | 1 | 16);
@@ -169,10 +133,7 @@ fn compare() -> impl Strategy<Value = Compare> {
         word().prop_map(Compare::Greater),
         word().prop_map(Compare::GreaterOrEqual),
         (word(), word(), any::<bool>()).prop_map(|(mask, value, fit)| {
-            Compare::MaskedEqual {
-                mask,
-                value: if fit { value & mask } else { value },
-            }
+            Compare::MaskedEqual { mask, value: if fit { value & mask } else { value } }
         }),
     ]
 }
@@ -203,16 +164,11 @@ fn number() -> impl Strategy<Value = u32> {
 fn rule() -> impl Strategy<Value = Rule> {
     let condition = (0u8..6, compare()).prop_map(|(argument, c)| Condition::new(argument, c));
     let conditions = proptest::collection::vec(condition, 0..4);
-    (
-        proptest::collection::vec(number(), 1..5),
-        action(),
-        conditions,
+    (proptest::collection::vec(number(), 1..5), action(), conditions).prop_map(
+        |(numbers, action, conditions)| {
+            conditions.into_iter().fold(Rule::new(numbers, action), Rule::when)
+        },
     )
-        .prop_map(|(numbers, action, conditions)| {
-            conditions
-                .into_iter()
-                .fold(Rule::new(numbers, action), Rule::when)
-        })
 }
 
 fn filter(rules: usize) -> impl Strategy<Value = Filter> {
@@ -232,30 +188,14 @@ fn call(audit_arch: u32) -> impl Strategy<Value = Call> {
 
 fn same(filter: &Filter, calls: &[Call], target: Target) -> Result<(), TestCaseError> {
     let program = compile_for(filter, target).unwrap();
-    let bounds = filter
-        .rules
-        .iter()
-        .flat_map(|rule| &rule.syscalls)
-        .flat_map(|syscall| {
-            let Syscall::Number(number) = syscall else {
-                unreachable!()
-            };
-            [number.saturating_sub(1), *number, number + 1]
-        });
-    let near = bounds.map(|number| Call {
-        number,
-        arch: target.audit_arch,
-        ..calls[0]
+    let bounds = filter.rules.iter().flat_map(|rule| &rule.syscalls).flat_map(|syscall| {
+        let Syscall::Number(number) = syscall else { unreachable!() };
+        [number.saturating_sub(1), *number, number + 1]
     });
+    let near = bounds.map(|number| Call { number, arch: target.audit_arch, ..calls[0] });
     for call in near.chain(calls.iter().copied()) {
         let found = run(&program, &call, target).0;
-        prop_assert_eq!(
-            found,
-            model(filter, &call, target),
-            "{:?}\n{}",
-            call,
-            program
-        );
+        prop_assert_eq!(found, model(filter, &call, target), "{:?}\n{}", call, program);
     }
     Ok(())
 }

@@ -27,12 +27,7 @@ impl Account<'_> {
 pub(super) fn accounts(passwd: &[u8]) -> impl Iterator<Item = Account<'_>> {
     passwd.split(|b| *b == b'\n').filter_map(|line| {
         let [name, _, uid, gid, _, home, _] = fields(line)?;
-        Some(Account {
-            name,
-            uid: id(uid)?,
-            gid: id(gid)?,
-            home,
-        })
+        Some(Account { name, uid: id(uid)?, gid: id(gid)?, home })
     })
 }
 
@@ -46,9 +41,7 @@ fn group_entries(group: &[u8]) -> impl Iterator<Item = (&[u8], u32, &[u8])> {
 
 /// The number of the first group of this name.
 pub(super) fn group_named(group: &[u8], name: &[u8]) -> Option<u32> {
-    group_entries(group)
-        .find(|(entry, ..)| *entry == name)
-        .map(|(_, gid, _)| gid)
+    group_entries(group).find(|(entry, ..)| *entry == name).map(|(_, gid, _)| gid)
 }
 
 /// The numbers of all groups that list the user as a member, each once.
@@ -73,7 +66,5 @@ fn fields<const N: usize>(line: &[u8]) -> Option<[&[u8]; N]> {
 fn id(field: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(field).ok()?;
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits
-        .then(|| text.parse().ok().filter(|id| *id <= User::MAX_ID))
-        .flatten()
+    digits.then(|| text.parse().ok().filter(|id| *id <= User::MAX_ID)).flatten()
 }

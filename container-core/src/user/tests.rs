@@ -65,14 +65,8 @@ fn texts_that_could_mean_another_user_are_refused() {
 
 #[test]
 fn the_four_forms() {
-    assert_eq!(
-        ids(&resolve("ann").unwrap()),
-        (1000, 100, &[100, 29, 0][..])
-    );
-    assert_eq!(
-        ids(&resolve("1000").unwrap()),
-        (1000, 100, &[100, 29, 0][..])
-    );
+    assert_eq!(ids(&resolve("ann").unwrap()), (1000, 100, &[100, 29, 0][..]));
+    assert_eq!(ids(&resolve("1000").unwrap()), (1000, 100, &[100, 29, 0][..]));
     assert_eq!(ids(&resolve("1000:7").unwrap()), (1000, 7, &[7][..]));
     assert_eq!(ids(&resolve("ann:audio").unwrap()), (1000, 29, &[29][..]));
     assert_eq!(ids(&resolve("4242").unwrap()), (4242, 0, &[0][..]));
@@ -83,26 +77,14 @@ fn the_four_forms() {
 
 #[test]
 fn home_comes_from_passwd_if_absolute() {
-    assert_eq!(
-        resolve("1000:7").unwrap().home(),
-        Some(Path::new("/home/ann"))
-    );
+    assert_eq!(resolve("1000:7").unwrap().home(), Some(Path::new("/home/ann")));
     assert_eq!(resolve("1000x").unwrap().home(), None);
     assert_eq!(resolve("4242").unwrap().home(), None);
 }
 
 #[test]
 fn absent_names_and_entries_out_of_range_are_not_found() {
-    for spec in [
-        "nobody",
-        "minus",
-        "wrap",
-        "high",
-        "short",
-        "ann:nogroup",
-        "ann:bad",
-        "ann:zero",
-    ] {
+    for spec in ["nobody", "minus", "wrap", "high", "short", "ann:nogroup", "ann:bad", "ann:zero"] {
         let error = resolve(spec).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{spec}: {error}");
     }
@@ -112,23 +94,14 @@ fn absent_names_and_entries_out_of_range_are_not_found() {
 fn large_files_are_refused() {
     let large = vec![b'a'; UserSpec::MAX_FILE + 1];
     let spec: UserSpec = "0".parse().unwrap();
-    assert_eq!(
-        spec.resolve(&large, b"").unwrap_err().kind(),
-        ErrorKind::LimitReached
-    );
-    assert_eq!(
-        spec.resolve(b"", &large).unwrap_err().kind(),
-        ErrorKind::LimitReached
-    );
+    assert_eq!(spec.resolve(&large, b"").unwrap_err().kind(), ErrorKind::LimitReached);
+    assert_eq!(spec.resolve(b"", &large).unwrap_err().kind(), ErrorKind::LimitReached);
 }
 
 #[test]
 fn membership_in_very_many_groups_is_refused() {
     let group: String = (1..=70_000).map(|i| format!("g{i}:x:{i}:ann\n")).collect();
-    let error = "ann"
-        .parse::<UserSpec>()
-        .unwrap()
-        .resolve(PASSWD, group.as_bytes());
+    let error = "ann".parse::<UserSpec>().unwrap().resolve(PASSWD, group.as_bytes());
     assert_eq!(error.unwrap_err().kind(), ErrorKind::LimitReached);
 }
 

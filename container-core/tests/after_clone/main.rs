@@ -4,8 +4,9 @@
 //! the init's are those of the plan; no process of a container has the host's
 //! memory, binary, environment, descriptors or signal state.
 
-mod calls;
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+
+mod calls;
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -2,6 +2,7 @@
 //!
 //! A hybrid machine is used three ways: as it is, with the v2 hierarchy left out (a v1 machine),
 //! and with only the v2 hierarchy. A v2 machine is used as it is.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod control;
 mod limits;

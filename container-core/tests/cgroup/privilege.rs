@@ -58,8 +58,7 @@ fn run_as_nobody(prefix: &str, group: Option<&container_core::cgroup::Cgroup>) {
     let copy = directory.join("test");
     fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     let name = "privilege::an_ordinary_user_is_told_where_or_why_not";
-    let mut open = directory.path().to_path_buf();
-    chown(&open, Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let mut command = Command::new("/bin/sh");
     command
         .args(["-c", "read go; exec \"$0\" --exact \"$1\""])
@@ -74,7 +73,6 @@ fn run_as_nobody(prefix: &str, group: Option<&container_core::cgroup::Cgroup>) {
     }
     job.go();
     assert!(job.wait().success());
-    open.clear();
 }
 
 fn as_nobody(expected: &str) {

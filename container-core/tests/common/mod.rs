@@ -1,5 +1,6 @@
 //! What the engine's tests share: a builder with a root of the host's programs.
 #![allow(dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use container_core::{Mount, NamespaceKind, Namespaces, ProcessBuilder};
 use testkit::Rootfs;
