@@ -7,7 +7,6 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
 mod calls;
-
 #[path = "../common/mod.rs"]
 mod common;
 mod regressions;
