@@ -2,7 +2,8 @@
 //!
 //! The upper directory of the container's overlay *is* the change. Reading it against the layers
 //! below gives a list (added, modified, deleted), and each line becomes an entry of a layer:
-//! the file, or a whiteout.
+//! the file, or a whiteout. The new image keeps the layers, history and configuration of the old
+//! one, of the latter what the OCI specification knows (Docker's health check is lost).
 //!
 //! ```no_run
 //! use container_image::{Commit, Reference, Store};
@@ -116,17 +117,10 @@ pub fn layer_of_upper(upper: impl AsRef<Path>, layers: &[PathBuf]) -> Result<Lay
     let upper = upper.as_ref();
     let open = |path: &Path| Root::open(path).map_err(|e| Error::fs("open directory", path, e));
     let root = Arc::new(open(upper)?);
-    let below = layers
-        .iter()
-        .map(|path| open(path))
-        .collect::<Result<Vec<_>>>()?;
+    let below = layers.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
     let changes = of_upper(root.as_ref(), &below, XattrNamespace::detect())
         .map_err(|e| Error::fs("read changes", upper, e))?;
-    let mut reader = Reader {
-        root,
-        owners: Owners::detect(),
-        links: HashMap::new(),
-    };
+    let mut reader = Reader { root, owners: Owners::detect(), links: HashMap::new() };
     let mut layer = LayerBuilder::new();
     for change in &changes {
         reader.add(change, &mut layer)?;
@@ -161,12 +155,7 @@ impl Reader {
             other => {
                 let reason = format!("a file of the type {other:?}");
                 let shown = path.to_string_lossy();
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "read upper",
-                    shown,
-                    reason,
-                ));
+                return Err(Error::new(ErrorKind::Unsupported, "read upper", shown, reason));
             }
         };
         let local = |name: &str| LOCAL_XATTRS.iter().any(|local| name.starts_with(local));
@@ -175,23 +164,15 @@ impl Reader {
             self.owner(found.uid, rustix::process::geteuid().as_raw()),
             self.owner(found.gid, rustix::process::getegid().as_raw()),
         );
-        metadata.mtime = Timestamp {
-            seconds: found.mtime,
-            nanos: found.mtime_nsec,
-        };
+        metadata.mtime = Timestamp { seconds: found.mtime, nanos: found.mtime_nsec };
         metadata.xattrs = xattrs;
-        metadata
-            .xattrs
-            .retain(|name, _| !local(&name.to_string_lossy()));
+        metadata.xattrs.retain(|name, _| !local(&name.to_string_lossy()));
         layer.insert(path, node, metadata).map(drop)
     }
 
     fn file(&mut self, path: &Path, found: &container_fs::Metadata) -> Node {
         if found.nlink > 1 {
-            let first = self
-                .links
-                .entry((found.dev, found.ino))
-                .or_insert_with(|| path.into());
+            let first = self.links.entry((found.dev, found.ino)).or_insert_with(|| path.into());
             if first != path {
                 return Node::Hardlink(first.clone());
             }
@@ -201,20 +182,13 @@ impl Reader {
             let failed = |e| Error::fs("open", &path, e);
             let (dir, name) = root.parent(&path).map_err(failed)?;
             let file = dir.open_file(name).map_err(failed)?;
-            let size = file
-                .metadata()
-                .map_err(|e| Error::os("fstat", &path, e))?
-                .len();
+            let size = file.metadata().map_err(|e| Error::os("fstat", &path, e))?.len();
             Ok((file, size))
         })))
     }
 
     /// An ordinary user's container has that user's own id as its root.
     fn owner(&self, id: u32, own: u32) -> u32 {
-        if self.owners == Owners::Current && id == own {
-            0
-        } else {
-            id
-        }
+        if self.owners == Owners::Current && id == own { 0 } else { id }
     }
 }

@@ -130,10 +130,7 @@ impl Digest {
             text.push(char::from(HEX[usize::from(byte >> 4)]));
             text.push(char::from(HEX[usize::from(byte & 15)]));
         }
-        Self {
-            algorithm,
-            text: text.into_boxed_str(),
-        }
+        Self { algorithm, text: text.into_boxed_str() }
     }
 
     /// The algorithm in front of the colon.
@@ -161,14 +158,8 @@ impl FromStr for Digest {
     /// # Errors
     /// [`ErrorKind::InvalidDigest`] for anything but the exact form.
     fn from_str(text: &str) -> Result<Self> {
-        let refuse = |reason| {
-            Err(Error::new(
-                ErrorKind::InvalidDigest,
-                "parse digest",
-                text,
-                reason,
-            ))
-        };
+        let refuse =
+            |reason| Err(Error::new(ErrorKind::InvalidDigest, "parse digest", text, reason));
         let (algorithm, hex) = match text.split_once(':') {
             Some(("sha256", hex)) => (Algorithm::Sha256, hex),
             Some(("sha512", hex)) => (Algorithm::Sha512, hex),
@@ -184,10 +175,7 @@ impl FromStr for Digest {
                 Algorithm::Sha512 => "not 128 lowercase hex digits after sha512:",
             });
         }
-        Ok(Self {
-            algorithm,
-            text: text.into(),
-        })
+        Ok(Self { algorithm, text: text.into() })
     }
 }
 
@@ -347,11 +335,7 @@ mod tests {
         );
         let mut hash = Hasher::new(Algorithm::Sha512);
         hash.update(b"abc");
-        assert!(
-            hash.finish()
-                .hex()
-                .starts_with("ddaf35a193617abacc417349ae204131")
-        );
+        assert!(hash.finish().hex().starts_with("ddaf35a193617abacc417349ae204131"));
     }
 
     #[test]

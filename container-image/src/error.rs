@@ -92,12 +92,7 @@ impl Error {
         object: impl Into<String>,
         reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self::build(
-            kind,
-            step.into(),
-            object.into(),
-            Cause::Reason(reason.into()),
-        )
+        Self::build(kind, step.into(), object.into(), Cause::Reason(reason.into()))
     }
 
     /// A failing system call; the kind follows from the errno. An error of this crate that
@@ -155,13 +150,7 @@ impl Error {
     }
 
     fn build(kind: ErrorKind, step: Cow<'static, str>, object: String, cause: Cause) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            step,
-            object,
-            cause,
-            hint: None,
-        }))
+        Self(Box::new(Inner { kind, step, object, cause, hint: None }))
     }
 
     /// Adds the way out.

@@ -28,11 +28,7 @@ pub struct HashingWriter<W> {
 impl<W: Write> HashingWriter<W> {
     /// Hashes with SHA-256 what is written to `inner`.
     pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hash: Hasher::new(Algorithm::Sha256),
-            size: 0,
-        }
+        Self { inner, hash: Hasher::new(Algorithm::Sha256), size: 0 }
     }
 
     /// The inner writer (not flushed), the digest, and the number of bytes.
@@ -64,11 +60,7 @@ pub struct HashingReader<R> {
 impl<R: Read> HashingReader<R> {
     /// Hashes with `algorithm` what is read from `inner`.
     pub fn new(inner: R, algorithm: Algorithm) -> Self {
-        Self {
-            inner,
-            hash: Hasher::new(algorithm),
-            size: 0,
-        }
+        Self { inner, hash: Hasher::new(algorithm), size: 0 }
     }
 
     /// Bytes read so far.
@@ -93,17 +85,13 @@ impl<R: Read> Read for HashingReader<R> {
 
 impl<W> fmt::Debug for HashingWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HashingWriter")
-            .field("size", &self.size)
-            .finish_non_exhaustive()
+        f.debug_struct("HashingWriter").field("size", &self.size).finish_non_exhaustive()
     }
 }
 
 impl<R> fmt::Debug for HashingReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HashingReader")
-            .field("size", &self.size)
-            .finish_non_exhaustive()
+        f.debug_struct("HashingReader").field("size", &self.size).finish_non_exhaustive()
     }
 }
 

@@ -57,30 +57,15 @@ impl Image {
         if manifest.layers().len() != diff_ids.len() {
             let (layers, ids) = (manifest.layers().len(), diff_ids.len());
             let reason = format!("{layers} layers in the manifest, {ids} diff-ids in the config");
-            return Err(Error::new(
-                ErrorKind::Malformed,
-                "read image",
-                digest.as_str(),
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::Malformed, "read image", digest.as_str(), reason));
         }
-        let layers = manifest
-            .layers()
-            .iter()
-            .zip(diff_ids)
-            .map(|(descriptor, diff_id)| {
-                let compression = manifest::compression(descriptor.media_type())?;
-                let digest = manifest::digest_of(descriptor)?;
-                Ok(Layer::new(diff_id, digest, descriptor.size(), compression))
-            });
+        let layers = manifest.layers().iter().zip(diff_ids).map(|(descriptor, diff_id)| {
+            let compression = manifest::compression(descriptor.media_type())?;
+            let digest = manifest::digest_of(descriptor)?;
+            Ok(Layer::new(diff_id, digest, descriptor.size(), compression))
+        });
         let layers = layers.collect::<Result<Vec<_>>>()?;
-        Ok(Self {
-            name,
-            digest,
-            manifest,
-            config,
-            layers,
-        })
+        Ok(Self { name, digest, manifest, config, layers })
     }
 
     /// The name under which it was found.
@@ -116,10 +101,7 @@ impl Image {
     /// The DiffIDs, bottom first.
     #[must_use]
     pub fn diff_ids(&self) -> Vec<DiffId> {
-        self.layers
-            .iter()
-            .map(|layer| layer.diff_id().clone())
-            .collect()
+        self.layers.iter().map(|layer| layer.diff_id().clone()).collect()
     }
 
     /// The ChainID of each layer, bottom first.
@@ -131,25 +113,19 @@ impl Image {
     /// The default arguments; empty if there are none.
     #[must_use]
     pub fn cmd(&self) -> &[String] {
-        self.run()
-            .and_then(|run| run.cmd().as_deref())
-            .unwrap_or_default()
+        self.run().and_then(|run| run.cmd().as_deref()).unwrap_or_default()
     }
 
     /// The program in front of the arguments; empty if there is none.
     #[must_use]
     pub fn entrypoint(&self) -> &[String] {
-        self.run()
-            .and_then(|run| run.entrypoint().as_deref())
-            .unwrap_or_default()
+        self.run().and_then(|run| run.entrypoint().as_deref()).unwrap_or_default()
     }
 
     /// The environment, each `NAME=value`.
     #[must_use]
     pub fn env(&self) -> &[String] {
-        self.run()
-            .and_then(|run| run.env().as_deref())
-            .unwrap_or_default()
+        self.run().and_then(|run| run.env().as_deref()).unwrap_or_default()
     }
 
     fn run(&self) -> Option<&Config> {
@@ -177,20 +153,12 @@ impl ImageBuilder {
     pub fn new() -> Self {
         let mut config = ImageConfiguration::default();
         config.set_os(oci_spec::image::Os::Linux);
-        Self {
-            config,
-            layers: Vec::new(),
-            created: None,
-        }
+        Self { config, layers: Vec::new(), created: None }
     }
 
     /// Starts from an image: its layers, history and configuration.
     pub fn from_image(image: &Image) -> Self {
-        Self {
-            config: image.config.clone(),
-            layers: image.layers.clone(),
-            created: None,
-        }
+        Self { config: image.config.clone(), layers: image.layers.clone(), created: None }
     }
 
     /// Adds a layer on top. `created_by` says where it comes from and stands in the history.
@@ -204,10 +172,7 @@ impl ImageBuilder {
         }
         // Every field has a default, so that nothing can be missing.
         if let Ok(entry) = entry.build() {
-            self.config
-                .history_mut()
-                .get_or_insert_default()
-                .push(entry);
+            self.config.history_mut().get_or_insert_default().push(entry);
         }
         self
     }
@@ -304,11 +269,7 @@ impl ImageBuilder {
     /// The config document with the DiffIDs in it.
     pub(crate) fn config_json(&self) -> Result<Vec<u8>> {
         let mut config = self.config.clone();
-        let diff_ids = self
-            .layers
-            .iter()
-            .map(|layer| layer.diff_id().to_string())
-            .collect();
+        let diff_ids = self.layers.iter().map(|layer| layer.diff_id().to_string()).collect();
         config.rootfs_mut().set_diff_ids(diff_ids);
         manifest::to_json("write config", &config)
     }
@@ -316,11 +277,7 @@ impl ImageBuilder {
     /// The manifest document over a config of this digest and size.
     pub(crate) fn manifest_json(&self, config: &Digest, size: u64) -> Result<Vec<u8>> {
         let layers = self.layers.iter().map(|layer| {
-            manifest::descriptor(
-                layer.compression().media_type(),
-                layer.size(),
-                layer.digest(),
-            )
+            manifest::descriptor(layer.compression().media_type(), layer.size(), layer.digest())
         });
         let document = ImageManifestBuilder::default()
             .schema_version(2u32)
@@ -342,23 +299,15 @@ mod tests {
         let digest = Digest::sha256("x");
         let layer = Layer::new(digest.clone().into(), digest.clone(), 1, Default::default());
         let build = || {
-            let mut builder = ImageBuilder::new()
-                .layer(&layer, "test")
-                .env("A", "1")
-                .env("A", "2");
+            let mut builder = ImageBuilder::new().layer(&layer, "test").env("A", "1").env("A", "2");
             for n in 0..20 {
-                builder = builder
-                    .label(format!("l{n}"), "v")
-                    .expose(format!("{n}/tcp"));
+                builder = builder.label(format!("l{n}"), "v").expose(format!("{n}/tcp"));
             }
             builder.config_json().unwrap()
         };
         assert_eq!(build(), build());
         let (config, diff_ids) = manifest::parse_config(&build()).unwrap();
         assert_eq!(diff_ids, [DiffId::from(digest)]);
-        assert_eq!(
-            config.config().as_ref().unwrap().env().as_deref(),
-            Some(&["A=2".into()][..])
-        );
+        assert_eq!(config.config().as_ref().unwrap().env().as_deref(), Some(&["A=2".into()][..]));
     }
 }

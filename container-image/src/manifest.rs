@@ -77,12 +77,7 @@ pub fn parse_config(json: &[u8]) -> Result<(ImageConfiguration, Vec<DiffId>)> {
     if config.rootfs().typ() != "layers" {
         let reason = "a root file system of another type than layers";
         let object = config.rootfs().typ();
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "read config",
-            object,
-            reason,
-        ));
+        return Err(Error::new(ErrorKind::Unsupported, "read config", object, reason));
     }
     let diff_ids = config.rootfs().diff_ids().iter().map(|id| id.parse());
     let diff_ids = diff_ids.collect::<Result<Vec<DiffId>>>()?;
@@ -115,10 +110,8 @@ pub(crate) fn compression(media: &MediaType) -> Result<Compression> {
             DOCKER_LAYER_GZIP => Ok(Compression::Gzip),
             name => {
                 let reason = "no layer media type that this version can unpack";
-                Err(
-                    Error::new(ErrorKind::Unsupported, "read layer", name, reason)
-                        .hint("convert the image to gzip layers"),
-                )
+                Err(Error::new(ErrorKind::Unsupported, "read layer", name, reason)
+                    .hint("convert the image to gzip layers"))
             }
         },
     }
@@ -131,24 +124,14 @@ pub(crate) fn compression(media: &MediaType) -> Result<Compression> {
 pub(crate) fn verify(bytes: &[u8], digest: &Digest, size: u64) -> Result<()> {
     if bytes.len() as u64 != size {
         let reason = format!("{} bytes, where the descriptor says {size}", bytes.len());
-        return Err(Error::new(
-            ErrorKind::SizeMismatch,
-            "verify blob",
-            digest.as_str(),
-            reason,
-        ));
+        return Err(Error::new(ErrorKind::SizeMismatch, "verify blob", digest.as_str(), reason));
     }
     let mut hasher = crate::digest::Hasher::new(digest.algorithm());
     hasher.update(bytes);
     let found = hasher.finish();
     if found != *digest {
         let reason = format!("its content has the digest {found}");
-        return Err(Error::new(
-            ErrorKind::DigestMismatch,
-            "verify blob",
-            digest.as_str(),
-            reason,
-        ));
+        return Err(Error::new(ErrorKind::DigestMismatch, "verify blob", digest.as_str(), reason));
     }
     Ok(())
 }
@@ -198,12 +181,7 @@ fn check_document(
         Some(Value::String(media)) if is_right(&MediaType::from(media.as_str())) => Ok(()),
         Some(other) => {
             let reason = "the document says that it is of another media type";
-            Err(Error::new(
-                ErrorKind::MediaType,
-                step,
-                other.to_string(),
-                reason,
-            ))
+            Err(Error::new(ErrorKind::MediaType, step, other.to_string(), reason))
         }
     }
 }
@@ -213,12 +191,7 @@ fn check_schema(step: &'static str, version: u32) -> Result<()> {
         return Ok(());
     }
     let reason = "only schema version 2 is known";
-    Err(Error::new(
-        ErrorKind::Unsupported,
-        step,
-        version.to_string(),
-        reason,
-    ))
+    Err(Error::new(ErrorKind::Unsupported, step, version.to_string(), reason))
 }
 
 fn typed<T: DeserializeOwned>(step: &'static str, json: &[u8]) -> Result<T> {
@@ -252,10 +225,7 @@ mod tests {
         assert_eq!(kind(&manifest(index)), ErrorKind::MediaType);
         assert_eq!(kind(&manifest(r#","mediaType":7"#)), ErrorKind::MediaType);
         assert_eq!(kind(&manifest(r#","manifests":[]"#)), ErrorKind::MediaType);
-        assert_eq!(
-            kind(&manifest(r#","schemaVersion":2"#)),
-            ErrorKind::Malformed
-        );
+        assert_eq!(kind(&manifest(r#","schemaVersion":2"#)), ErrorKind::Malformed);
         assert_eq!(
             kind(&manifest("").replace(":2,\"config", ":1,\"config")),
             ErrorKind::Unsupported

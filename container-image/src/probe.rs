@@ -52,17 +52,13 @@ impl Probe {
     /// The facility of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Facility> {
-        self.facilities
-            .iter()
-            .find(|facility| facility.name == name)
+        self.facilities.iter().find(|facility| facility.name == name)
     }
 }
 
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.facilities
-            .iter()
-            .try_for_each(|facility| writeln!(f, "{facility}"))
+        self.facilities.iter().try_for_each(|facility| writeln!(f, "{facility}"))
     }
 }
 
@@ -70,13 +66,7 @@ impl fmt::Display for Probe {
 /// removed again; nothing else is changed.
 #[must_use]
 pub fn probe() -> Probe {
-    let facilities = vec![
-        openat2(),
-        whiteouts(),
-        trusted_xattrs(),
-        owners(),
-        sha_instructions(),
-    ];
+    let facilities = vec![openat2(), whiteouts(), trusted_xattrs(), owners(), sha_instructions()];
     Probe { facilities }
 }
 
@@ -87,12 +77,7 @@ fn facility(
     way_out: &str,
 ) -> Facility {
     let way_out = (!available).then(|| way_out.to_owned());
-    Facility {
-        name,
-        available,
-        detail: detail.into(),
-        way_out,
-    }
+    Facility { name, available, detail: detail.into(), way_out }
 }
 
 /// `container-fs` resolves the paths of layers; its answer is passed on.
@@ -118,11 +103,7 @@ fn whiteouts() -> Facility {
 
 fn try_whiteout() -> Result<(), String> {
     let directory = std::env::temp_dir();
-    let name = format!(
-        ".whiteout-probe-{}-{:?}",
-        std::process::id(),
-        std::thread::current().id()
-    );
+    let name = format!(".whiteout-probe-{}-{:?}", std::process::id(), std::thread::current().id());
     let root = container_fs::Root::open(&directory).map_err(|e| e.to_string())?;
     create_whiteout(&root, &name).map_err(|e| e.to_string())?;
     root.remove_file(&name).map_err(|e| e.to_string())
@@ -141,22 +122,14 @@ fn trusted_xattrs() -> Facility {
 
 fn owners() -> Facility {
     let available = Owners::detect() == Owners::Keep;
-    let detail = if available {
-        "files keep the owners of the layer"
-    } else {
-        "files belong to this user"
-    };
+    let detail =
+        if available { "files keep the owners of the layer" } else { "files belong to this user" };
     facility("owners", available, detail, "run as root")
 }
 
 fn sha_instructions() -> Facility {
     let (available, detail) = sha_of_processor();
-    facility(
-        "sha instructions",
-        available,
-        detail,
-        "none needed; hashing is some 4 times slower",
-    )
+    facility("sha instructions", available, detail, "none needed; hashing is some 4 times slower")
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]

@@ -65,13 +65,8 @@ impl FromStr for Reference {
     /// [`ErrorKind::InvalidReference`] with the rule that was broken.
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |reason| {
-            Err(Error::new(
-                ErrorKind::InvalidReference,
-                "parse image name",
-                text,
-                reason,
-            )
-            .hint("the form is name or name:tag, such as team/app:1.0"))
+            Err(Error::new(ErrorKind::InvalidReference, "parse image name", text, reason)
+                .hint("the form is name or name:tag, such as team/app:1.0"))
         };
         let (name, tag) = match text.split_once(':') {
             Some((name, tag)) => (name, Some(tag)),
@@ -91,10 +86,7 @@ impl FromStr for Reference {
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return refuse("the tag is not 1 to 128 letters, digits, '_', '.' or '-'");
         }
-        Ok(Self {
-            text: text.into(),
-            name_len: name.len(),
-        })
+        Ok(Self { text: text.into(), name_len: name.len() })
     }
 }
 
@@ -140,17 +132,7 @@ mod tests {
 
     #[test]
     fn good_names() {
-        for good in [
-            "a",
-            "a:b",
-            "a/b/c:1.0-rc_1",
-            "a.b",
-            "a__b",
-            "a---b",
-            "0",
-            "a:_x",
-            "a:A",
-        ] {
+        for good in ["a", "a:b", "a/b/c:1.0-rc_1", "a.b", "a__b", "a---b", "0", "a:_x", "a:A"] {
             assert_eq!(good.parse::<Reference>().unwrap().to_string(), good);
         }
     }

@@ -35,12 +35,7 @@ fn any_entry() -> impl Strategy<Value = (u8, String, String, Vec<u8>)> {
     let kind = prop::sample::select(vec![
         b'0', b'0', b'5', b'5', b'2', b'2', b'1', b'6', b'3', b'7', b'L', b'x',
     ]);
-    (
-        kind,
-        any_name(),
-        any_name(),
-        prop::collection::vec(any::<u8>(), 0..20),
-    )
+    (kind, any_name(), any_name(), prop::collection::vec(any::<u8>(), 0..20))
 }
 
 proptest! {

@@ -84,10 +84,7 @@ fn scripts_bring_their_interpreter() {
     let script = dir.join("script");
     fs::write(&script, "#!/usr/bin/env cat\nhello\n").unwrap();
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let layer = HostPrograms::new()
-        .program(script.to_str().unwrap())
-        .build()
-        .unwrap();
+    let layer = HostPrograms::new().program(script.to_str().unwrap()).build().unwrap();
     let root = TempDir::new();
     unpack(&layer, root.path(), Compression::None);
     let Some(output) = run_inside(root.path(), &[script.to_str().unwrap()]) else {
@@ -98,16 +95,10 @@ fn scripts_bring_their_interpreter() {
 
 #[test]
 fn what_is_missing_is_named() {
-    let error = HostPrograms::new()
-        .program("no-such-program")
-        .build()
-        .unwrap_err();
+    let error = HostPrograms::new().program("no-such-program").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains("no-such-program"), "{error}");
-    let error = HostPrograms::new()
-        .program("/no/such/program")
-        .build()
-        .unwrap_err();
+    let error = HostPrograms::new().program("/no/such/program").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     for bad in ["", "bin/sh", "./sh"] {
         let error = HostPrograms::new().program(bad).build().unwrap_err();
@@ -115,15 +106,9 @@ fn what_is_missing_is_named() {
     }
     let error = HostPrograms::new().program("/etc").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    let error = HostPrograms::new()
-        .file("/no/such/file", "/x")
-        .build()
-        .unwrap_err();
+    let error = HostPrograms::new().file("/no/such/file", "/x").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    let error = HostPrograms::new()
-        .library("libno-such.so.9")
-        .build()
-        .unwrap_err();
+    let error = HostPrograms::new().library("libno-such.so.9").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingLibrary);
 }
 
@@ -138,20 +123,13 @@ fn paths_lead_through_the_links_of_the_image() {
         .build()
         .unwrap();
     assert!(layer.contains("data/real/file"));
-    let loops = HostPrograms::new()
-        .symlink("/a", "b")
-        .symlink("/b", "a")
-        .add_file("/a/x", "", 0o600);
+    let loops =
+        HostPrograms::new().symlink("/a", "b").symlink("/b", "a").add_file("/a/x", "", 0o600);
     assert_eq!(loops.build().unwrap_err().kind(), ErrorKind::AlreadyExists);
-    let twice = HostPrograms::new()
-        .add_file("/x", "1", 0o600)
-        .add_file("/x", "2", 0o600);
+    let twice = HostPrograms::new().add_file("/x", "1", 0o600).add_file("/x", "2", 0o600);
     assert_eq!(twice.build().unwrap_err().kind(), ErrorKind::AlreadyExists);
     for bad in ["/../x", "/a/../../x", "/a\0b"] {
-        let error = HostPrograms::new()
-            .add_file(bad, "", 0o600)
-            .build()
-            .unwrap_err();
+        let error = HostPrograms::new().add_file(bad, "", 0o600).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidPath, "{bad:?}");
     }
 }
@@ -161,11 +139,7 @@ fn cc(dir: &Path, args: &[&str]) -> bool {
     if !testkit::require_peer("cc") {
         return false;
     }
-    let output = Command::new("cc")
-        .current_dir(dir)
-        .args(args)
-        .output()
-        .unwrap();
+    let output = Command::new("cc").current_dir(dir).args(args).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     true
 }
@@ -176,58 +150,46 @@ fn program_with_libraries(dir: &Path, one_flags: &str, main_flags: &str) -> bool
         fs::create_dir_all(dir.join(sub)).unwrap();
     }
     fs::write(dir.join("two.c"), "int two(void) { return 42; }").unwrap();
-    fs::write(
-        dir.join("one.c"),
-        "int two(void); int one(void) { return two(); }",
-    )
-    .unwrap();
+    fs::write(dir.join("one.c"), "int two(void); int one(void) { return two(); }").unwrap();
     let main = "#include <stdio.h>\nint one(void); int main(void) { printf(\"%d\\n\", one()); }";
     fs::write(dir.join("main.c"), main).unwrap();
-    cc(
-        dir,
-        &["-shared", "-fPIC", "two.c", "-o", "app/lib/deep/libtwo.so"],
-    ) && cc(
-        dir,
-        &[
-            "-shared",
-            "-fPIC",
-            "one.c",
-            "-o",
-            "app/lib/libone.so",
-            "-Lapp/lib/deep",
-            "-ltwo",
-            one_flags,
-        ],
-    ) && cc(
-        dir,
-        &[
-            "main.c",
-            "-o",
-            "app/bin/main",
-            "-Lapp/lib",
-            "-lone",
-            "-Wl,-rpath-link,app/lib/deep",
-            main_flags,
-        ],
-    )
+    cc(dir, &["-shared", "-fPIC", "two.c", "-o", "app/lib/deep/libtwo.so"])
+        && cc(
+            dir,
+            &[
+                "-shared",
+                "-fPIC",
+                "one.c",
+                "-o",
+                "app/lib/libone.so",
+                "-Lapp/lib/deep",
+                "-ltwo",
+                one_flags,
+            ],
+        )
+        && cc(
+            dir,
+            &[
+                "main.c",
+                "-o",
+                "app/bin/main",
+                "-Lapp/lib",
+                "-lone",
+                "-Wl,-rpath-link,app/lib/deep",
+                main_flags,
+            ],
+        )
 }
 
 #[test]
 fn runpath_with_origin_is_followed() {
     let host = TempDir::new();
     let one = "-Wl,--enable-new-dtags,-rpath,$ORIGIN/deep";
-    if !program_with_libraries(
-        host.path(),
-        one,
-        "-Wl,--enable-new-dtags,-rpath,$ORIGIN/../lib",
-    ) {
+    if !program_with_libraries(host.path(), one, "-Wl,--enable-new-dtags,-rpath,$ORIGIN/../lib") {
         return;
     }
     let main = host.join("app/bin/main");
-    let layer = HostPrograms::new()
-        .program(main.to_str().unwrap())
-        .build()
-        .unwrap();
+    let layer = HostPrograms::new().program(main.to_str().unwrap()).build().unwrap();
     let root = TempDir::new();
     unpack(&layer, root.path(), Compression::None);
     if let Some(output) = run_inside(root.path(), &[main.to_str().unwrap()]) {
@@ -245,11 +207,7 @@ fn rpath_holds_for_the_libraries_too_and_runpath_does_not() {
     }
     let main = host.join("app/bin/main").to_str().unwrap().to_owned();
     let root = TempDir::new();
-    unpack(
-        &HostPrograms::new().program(&main).build().unwrap(),
-        root.path(),
-        Compression::None,
-    );
+    unpack(&HostPrograms::new().program(&main).build().unwrap(), root.path(), Compression::None);
     if let Some(output) = run_inside(root.path(), &[&main]) {
         assert_eq!(stdout(&output), "42\n");
     }
@@ -260,10 +218,7 @@ fn rpath_holds_for_the_libraries_too_and_runpath_does_not() {
     let error = HostPrograms::new().program(&main).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingLibrary);
     let text = error.to_string();
-    assert!(
-        text.contains("libtwo.so") && text.contains("libone.so"),
-        "{text}"
-    );
+    assert!(text.contains("libtwo.so") && text.contains("libone.so"), "{text}");
 }
 
 #[test]
@@ -310,15 +265,9 @@ fn damaged_elf_files_are_refused_and_never_panic() {
     let path = host.join("program");
     let try_it = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        HostPrograms::new()
-            .program(path.to_str().unwrap())
-            .build()
-            .map(drop)
+        HostPrograms::new().program(path.to_str().unwrap()).build().map(drop)
     };
-    assert!(
-        try_it(b"\x7fELF").is_ok(),
-        "too short for a header, so no ELF file"
-    );
+    assert!(try_it(b"\x7fELF").is_ok(), "too short for a header, so no ELF file");
     let error = try_it(&sound[..100]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     // Flips in the file header, the program headers and the dynamic section.

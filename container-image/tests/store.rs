@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{is_whiteout, run_inside, stdout, store, tree};
+use common::{is_whiteout, require_opaque, run_inside, stdout, store, tree};
 use container_fs::XattrNamespace;
 use container_image::commit::layer_of_upper;
 use container_image::layer::{Budget, Compression, LayerBuilder, LayerOptions};
@@ -38,9 +38,7 @@ fn two_layers(store: &Store, image: &str) -> Image {
     top.file("etc/changed", "after\n", 0o600).unwrap();
     top.whiteout("etc/deleted").unwrap();
     let (base, top) = (put(store, &base), put(store, &top));
-    let builder = ImageBuilder::new()
-        .layer(&base, "base")
-        .layer(&top, "change");
+    let builder = ImageBuilder::new().layer(&base, "base").layer(&top, "change");
     store.put_image(&name(image), &builder).unwrap()
 }
 
@@ -82,23 +80,53 @@ fn unpacked_layers_are_what_an_overlay_needs() {
     for (dir, chain) in dirs.iter().zip(image.chain_ids()) {
         assert!(dir.ends_with(format!("layers/sha256/{}/diff", chain.digest().hex())));
     }
-    assert_eq!(
-        fs::read_to_string(dirs[1].join("etc/changed")).unwrap(),
-        "after\n"
-    );
+    assert_eq!(fs::read_to_string(dirs[1].join("etc/changed")).unwrap(), "after\n");
     assert!(is_whiteout(&dirs[1].join("etc/deleted")));
     assert!(dirs[0].join("etc/deleted").is_file());
     let before = content(&store);
-    assert_eq!(
-        store.unpack(&image).unwrap(),
-        dirs,
-        "a second time there is nothing to do"
-    );
+    assert_eq!(store.unpack(&image).unwrap(), dirs, "a second time there is nothing to do");
     assert_eq!(content(&store), before);
-    assert_eq!(
-        fs::read_dir(store.path().join("staging")).unwrap().count(),
-        0
-    );
+    assert_eq!(fs::read_dir(store.path().join("staging")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_kernel_shows_the_layers_as_the_image_says() {
+    let mut unshare = Command::new("unshare");
+    let mut xattrs = "";
+    if !testkit::is_root() {
+        if !testkit::require_unprivileged_userns() || !testkit::require_kernel(5, 11) {
+            return;
+        }
+        unshare.arg("--map-root-user");
+        xattrs = ",userxattr";
+    }
+    let temp = TempDir::new();
+    if !require_opaque(temp.path()) {
+        return;
+    }
+    let store = store(&temp);
+    let image = two_layers(&store, "app:1");
+    let mut third = LayerBuilder::new();
+    third.dir("etc", 0o711).unwrap().opaque("etc").unwrap();
+    third.file("etc/alone", "alone\n", 0o644).unwrap();
+    let builder = ImageBuilder::from_image(&image).layer(&put(&store, &third), "all new");
+    let opaque = store.put_image(&name("app:2"), &builder).unwrap();
+    fs::create_dir(temp.join("merged")).unwrap();
+    for (image, want) in [(&image, "added\nchanged\nkept\nafter\n755\n"), (&opaque, "alone\n711\n")]
+    {
+        let dirs = store.unpack(image).unwrap();
+        let lower: Vec<_> = dirs.iter().rev().map(|dir| dir.to_str().unwrap()).collect();
+        let options = format!("lowerdir={}{xattrs}", lower.join(":"));
+        let script = "mount -t overlay overlay -o \"$1\" \"$2\" && cd \"$2\" && ls etc && \
+                      if [ -e etc/changed ]; then cat etc/changed; fi && stat -c %a etc";
+        let output = Command::new(unshare.get_program())
+            .args(unshare.get_args())
+            .args(["--mount", "sh", "-c", script, "sh", &options])
+            .arg(temp.join("merged"))
+            .output()
+            .unwrap();
+        assert_eq!(stdout(&output), want);
+    }
 }
 
 #[test]
@@ -117,15 +145,9 @@ fn chain_ids_are_those_of_the_shell() {
             fi
             echo "$diff $chain"
         done"#;
-    let blobs = image
-        .layers()
-        .iter()
-        .map(|l| store.path().join("blobs/sha256").join(l.digest().hex()));
-    let output = Command::new("sh")
-        .args(["-c", script, "sh"])
-        .args(blobs)
-        .output()
-        .unwrap();
+    let blobs =
+        image.layers().iter().map(|l| store.path().join("blobs/sha256").join(l.digest().hex()));
+    let output = Command::new("sh").args(["-c", script, "sh"]).args(blobs).output().unwrap();
     let ours: String = image
         .diff_ids()
         .iter()
@@ -151,9 +173,7 @@ fn packed_programs_run_from_an_overlay_and_their_changes_are_committed() {
         .add_file("/data/old/file", "x", 0o644)
         .build()
         .unwrap();
-    let builder = ImageBuilder::new()
-        .layer(&put(&store, &base), "programs")
-        .cmd(["/bin/sh"]);
+    let builder = ImageBuilder::new().layer(&put(&store, &base), "programs").cmd(["/bin/sh"]);
     let image = store.put_image(&name("app:1"), &builder).unwrap();
     for dir in ["upper", "work", "merged"] {
         fs::create_dir(temp.join(dir)).unwrap();
@@ -171,29 +191,17 @@ fn packed_programs_run_from_an_overlay_and_their_changes_are_committed() {
     attached.detach().unwrap();
 
     let commit = Commit::new("ran a script").author("a test");
-    let new = store
-        .commit(&image, temp.join("upper"), &name("app:2"), &commit)
-        .unwrap();
-    assert_eq!(
-        new.layers()[..1],
-        image.layers()[..],
-        "the parent layers are kept"
-    );
+    let new = store.commit(&image, temp.join("upper"), &name("app:2"), &commit).unwrap();
+    assert_eq!(new.layers()[..1], image.layers()[..], "the parent layers are kept");
     assert_eq!(new.cmd(), ["/bin/sh"]);
     let history = new.config().history().as_ref().unwrap();
-    assert_eq!(
-        history.last().unwrap().created_by().as_deref(),
-        Some("ran a script")
-    );
+    assert_eq!(history.last().unwrap().created_by().as_deref(), Some("ran a script"));
 
     // The new image, stacked again, is what the container saw.
     let layers = store.unpack(&new).unwrap();
     let stack = container_fs::Stack::new(&layers);
     let attached = stack.mount().unwrap().attach(temp.join("merged")).unwrap();
-    assert_eq!(
-        tree_without_dir_times(&temp.join("merged")),
-        without_dir_times(merged)
-    );
+    assert_eq!(tree_without_dir_times(&temp.join("merged")), without_dir_times(merged));
     let links = |path: &str| fs::metadata(temp.join("merged").join(path)).unwrap().ino();
     assert_eq!(links("etc/added"), links("etc/twin"));
     attached.detach().unwrap();
@@ -224,20 +232,15 @@ fn an_upper_directory_becomes_a_layer_without_a_mount() {
     container_fs::whiteout::create_whiteout(&root, "kept").unwrap();
     let layer = layer_of_upper(&upper, &store.unpack(&image).unwrap()).unwrap();
     assert!(layer.contains("etc/mine"));
-    let new = store
-        .commit(&image, &upper, &name("app:2"), &Commit::new("by hand"))
-        .unwrap();
+    let new = store.commit(&image, &upper, &name("app:2"), &Commit::new("by hand")).unwrap();
     assert_eq!(new.layers().len(), 3);
     let dirs = store.unpack(&new).unwrap();
-    let names: Vec<_> = tree(&dirs[2])
-        .into_keys()
-        .filter(|path| path != Path::new("etc"))
-        .collect();
+    let names: Vec<_> =
+        tree(&dirs[2]).into_keys().filter(|path| path != Path::new("etc")).collect();
     assert_eq!(names, ["etc/kept", "etc/mine"].map(Path::new));
     assert!(is_whiteout(&dirs[2].join("etc/kept")));
-    let error = store
-        .commit(&image, temp.join("none"), &name("app:3"), &Commit::new(""))
-        .unwrap_err();
+    let error =
+        store.commit(&image, temp.join("none"), &name("app:3"), &Commit::new("")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -256,18 +259,12 @@ fn removing_an_image_keeps_what_others_need() {
 
     store.remove_image(&name("two")).unwrap();
     assert!(!dirs[2].exists());
-    assert!(
-        dirs[0].exists() && dirs[1].exists(),
-        "they are layers of the other image too"
-    );
+    assert!(dirs[0].exists() && dirs[1].exists(), "they are layers of the other image too");
     assert_eq!(store.image(&name("one")).unwrap(), one);
     store.remove_image(&name("one")).unwrap();
     assert!(!dirs[0].exists());
     let left = content(&store);
-    assert_eq!(
-        left.keys().collect::<Vec<_>>(),
-        empty.keys().collect::<Vec<_>>()
-    );
+    assert_eq!(left.keys().collect::<Vec<_>>(), empty.keys().collect::<Vec<_>>());
     assert!(after_one.len() > left.len());
     let error = store.remove_image(&name("one")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -278,9 +275,7 @@ fn a_name_can_move_to_another_image() {
     let temp = TempDir::new();
     let store = store(&temp);
     let first = two_layers(&store, "app");
-    let second = store
-        .put_image(&name("app"), &ImageBuilder::new().label("a", "b"))
-        .unwrap();
+    let second = store.put_image(&name("app"), &ImageBuilder::new().label("a", "b")).unwrap();
     assert_ne!(first.digest(), second.digest());
     assert_eq!(store.image(&name("app")).unwrap(), second);
     assert_eq!(store.names().unwrap().len(), 1);
@@ -308,9 +303,7 @@ fn damaged_content_is_refused_before_anything_uses_it() {
     let temp = TempDir::new();
     for (number, damage) in [flip, longer, gone].into_iter().enumerate() {
         for part in ["manifest", "config", "layer"] {
-            let store = Store::open(temp.join(format!("{number}-{part}")))
-                .unwrap()
-                .durable(false);
+            let store = Store::open(temp.join(format!("{number}-{part}"))).unwrap().durable(false);
             let image = two_layers(&store, "app");
             let config = Digest::try_from(image.manifest().config().digest()).unwrap();
             let path = match part {
@@ -320,9 +313,7 @@ fn damaged_content_is_refused_before_anything_uses_it() {
             };
             damage(&path);
             let error = match part {
-                "layer" => store
-                    .unpack(&store.image(&name("app")).unwrap())
-                    .unwrap_err(),
+                "layer" => store.unpack(&store.image(&name("app")).unwrap()).unwrap_err(),
                 _ => store.image(&name("app")).unwrap_err(),
             };
             let kinds = [
@@ -333,14 +324,9 @@ fn damaged_content_is_refused_before_anything_uses_it() {
             ];
             assert!(kinds.contains(&error.kind()), "{part} {number}: {error}");
             // No half layer is there; the sound one below it may be.
-            let layers = fs::read_dir(store.path().join("layers/sha256"))
-                .unwrap()
-                .count();
+            let layers = fs::read_dir(store.path().join("layers/sha256")).unwrap().count();
             assert_eq!(layers, usize::from(part == "layer"));
-            assert_eq!(
-                fs::read_dir(store.path().join("staging")).unwrap().count(),
-                0
-            );
+            assert_eq!(fs::read_dir(store.path().join("staging")).unwrap().count(), 0);
         }
     }
 }
@@ -372,28 +358,16 @@ fn a_diff_id_that_is_not_the_content_is_refused() {
     let index = fs::read_to_string(store.path().join("index.json")).unwrap();
     let old = format!("\"digest\":\"{}\"", image.digest());
     let new = format!("\"digest\":\"{digest}\"");
-    let size = index
-        .split("\"size\":")
-        .nth(1)
-        .unwrap()
-        .split(['}', ','])
-        .next()
-        .unwrap()
-        .to_owned();
-    let index = index.replace(&old, &new).replace(
-        &format!("\"size\":{size}"),
-        &format!("\"size\":{}", manifest.len()),
-    );
+    let size =
+        index.split("\"size\":").nth(1).unwrap().split(['}', ',']).next().unwrap().to_owned();
+    let index = index
+        .replace(&old, &new)
+        .replace(&format!("\"size\":{size}"), &format!("\"size\":{}", manifest.len()));
     fs::write(store.path().join("index.json"), index).unwrap();
     let image = store.image(&name("app")).unwrap();
     let error = store.unpack(&image).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DigestMismatch, "{error}");
-    assert_eq!(
-        fs::read_dir(store.path().join("layers/sha256"))
-            .unwrap()
-            .count(),
-        1
-    );
+    assert_eq!(fs::read_dir(store.path().join("layers/sha256")).unwrap().count(), 1);
 }
 
 #[test]
@@ -428,10 +402,7 @@ fn leftovers_of_killed_processes_are_removed() {
     let lock = fs::File::open(&living).unwrap();
     lock.lock().unwrap();
     let again = Store::open(first.path()).unwrap();
-    let names: Vec<_> = fs::read_dir(&staging)
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let names: Vec<_> = fs::read_dir(&staging).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["1-0"]);
     assert_eq!(again.image(&name("app")).unwrap(), image);
     drop(lock);
@@ -445,11 +416,7 @@ fn folders_that_are_no_store_are_refused() {
     fs::write(temp.join("precious"), "data").unwrap();
     let error = Store::open(temp.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(
-        fs::read_dir(temp.path()).unwrap().count(),
-        1,
-        "nothing was made in it"
-    );
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "nothing was made in it");
     let error = Store::open(temp.join("no/such/parent")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let error = Store::open(temp.join("precious")).unwrap_err();
@@ -457,15 +424,9 @@ fn folders_that_are_no_store_are_refused() {
     let newer = temp.join("newer");
     drop(Store::open(&newer).unwrap());
     fs::write(newer.join("store.json"), r#"{"version":2}"#).unwrap();
-    assert_eq!(
-        Store::open(&newer).unwrap_err().kind(),
-        ErrorKind::Unsupported
-    );
+    assert_eq!(Store::open(&newer).unwrap_err().kind(), ErrorKind::Unsupported);
     fs::write(newer.join("store.json"), "{}").unwrap();
-    assert_eq!(
-        Store::open(&newer).unwrap_err().kind(),
-        ErrorKind::Malformed
-    );
+    assert_eq!(Store::open(&newer).unwrap_err().kind(), ErrorKind::Malformed);
 }
 
 #[test]
@@ -494,10 +455,7 @@ fn threads_with_stores_of_their_own_do_not_get_in_each_others_way() {
                     // The same layers from everybody, under different names.
                     let image = two_layers(&store, &format!("app:{thread}-{round}"));
                     let dirs = store.unpack(&image).unwrap();
-                    assert_eq!(
-                        fs::read_to_string(dirs[1].join("etc/added")).unwrap(),
-                        "added\n"
-                    );
+                    assert_eq!(fs::read_to_string(dirs[1].join("etc/added")).unwrap(), "added\n");
                 }
             });
         }
@@ -535,12 +493,7 @@ fn layers_without_compression_are_kept_as_they_are() {
     let options = LayerOptions::new().compression(Compression::None);
     let layer = store.put_layer(&layer, &options).unwrap();
     assert_eq!(layer.digest(), layer.diff_id().digest());
-    let image = store
-        .put_image(&name("app"), &ImageBuilder::new().layer(&layer, "x"))
-        .unwrap();
+    let image = store.put_image(&name("app"), &ImageBuilder::new().layer(&layer, "x")).unwrap();
     assert_eq!(image.layers(), [layer]);
-    assert_eq!(
-        fs::read_to_string(store.unpack(&image).unwrap()[0].join("x")).unwrap(),
-        "content"
-    );
+    assert_eq!(fs::read_to_string(store.unpack(&image).unwrap()[0].join("x")).unwrap(), "content");
 }

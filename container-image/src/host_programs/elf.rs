@@ -43,10 +43,7 @@ pub(super) struct Elf {
 impl Elf {
     /// Whether the program is started by musl's loader.
     pub(super) fn is_musl(&self) -> bool {
-        let name = self
-            .interpreter
-            .as_deref()
-            .and_then(|path| path.rsplit(|b| *b == b'/').next());
+        let name = self.interpreter.as_deref().and_then(|path| path.rsplit(|b| *b == b'/').next());
         name.is_some_and(|name| name.starts_with(b"ld-musl-"))
     }
 
@@ -57,12 +54,7 @@ impl Elf {
     pub(super) fn read(file: File, path: &Path) -> Result<Option<Self>> {
         let cache = ReadCache::new(file);
         let broken = |what: &'static str| {
-            Error::new(
-                ErrorKind::Malformed,
-                "read ELF",
-                path.to_string_lossy(),
-                what,
-            )
+            Error::new(ErrorKind::Malformed, "read ELF", path.to_string_lossy(), what)
         };
         let Ok(ident) = (&cache).read_bytes_at(0, 16) else {
             return Ok(None); // shorter than any ELF file
@@ -85,9 +77,7 @@ type Data<'a> = ReadCacheRange<'a, File>;
 fn parse<H: FileHeader<Endian = Endianness>>(data: Data<'_>) -> Result<Elf, &'static str> {
     let header = H::parse(data).map_err(|_| "a broken file header")?;
     let endian = header.endian().map_err(|_| "an unknown byte order")?;
-    let segments = header
-        .program_headers(endian, data)
-        .map_err(|_| "broken program headers")?;
+    let segments = header.program_headers(endian, data).map_err(|_| "broken program headers")?;
     let mut found = Elf {
         machine: Machine {
             is_64: header.is_class_64(),
@@ -101,18 +91,12 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: Data<'_>) -> Result<Elf, &'st
         no_default: false,
     };
     for segment in segments {
-        if let Some(path) = segment
-            .interpreter(endian, data)
-            .map_err(|_| "a broken PT_INTERP")?
-        {
+        if let Some(path) = segment.interpreter(endian, data).map_err(|_| "a broken PT_INTERP")? {
             found.interpreter = Some(path.to_vec());
         }
     }
     for segment in segments {
-        if let Some(entries) = segment
-            .dynamic(endian, data)
-            .map_err(|_| "a broken PT_DYNAMIC")?
-        {
+        if let Some(entries) = segment.dynamic(endian, data).map_err(|_| "a broken PT_DYNAMIC")? {
             dynamic::<H>(endian, data, segments, entries, &mut found)?;
         }
     }
@@ -126,16 +110,9 @@ fn dynamic<H: FileHeader<Endian = Endianness>>(
     entries: &[H::Dyn],
     found: &mut Elf,
 ) -> Result<(), &'static str> {
-    let used = entries
-        .iter()
-        .position(|entry| entry.tag(endian) == elf::DT_NULL);
+    let used = entries.iter().position(|entry| entry.tag(endian) == elf::DT_NULL);
     let entries = &entries[..used.unwrap_or(entries.len()).min(MAX_DYNAMIC)];
-    let value = |tag| {
-        entries
-            .iter()
-            .find(|entry| entry.tag(endian) == tag)
-            .map(|e| e.val(endian))
-    };
+    let value = |tag| entries.iter().find(|entry| entry.tag(endian) == tag).map(|e| e.val(endian));
     let Some(address) = value(elf::DT_STRTAB) else {
         return Ok(());
     };
@@ -144,12 +121,8 @@ fn dynamic<H: FileHeader<Endian = Endianness>>(
         .ok_or("a string table outside of the file's segments")?;
     let strings = StringTable::new(data, start, start + size);
     for entry in entries {
-        let text = || {
-            entry
-                .string(endian, strings)
-                .map(<[u8]>::to_vec)
-                .map_err(|_| "a broken string")
-        };
+        let text =
+            || entry.string(endian, strings).map(<[u8]>::to_vec).map_err(|_| "a broken string");
         match entry.tag(endian) {
             elf::DT_NEEDED => found.needed.push(text()?),
             elf::DT_RPATH => found.rpath = Some(text()?),
@@ -170,14 +143,9 @@ fn file_offset<H: FileHeader<Endian = Endianness>>(
     address: u64,
     size: u64,
 ) -> Option<u64> {
-    segments
-        .iter()
-        .filter(|s| s.p_type(endian) == elf::PT_LOAD)
-        .find_map(|segment| {
-            let (offset, length) = segment.file_range(endian);
-            let inside = address.checked_sub(segment.p_vaddr(endian).into())?;
-            (inside.checked_add(size)? <= length)
-                .then(|| offset.checked_add(inside))
-                .flatten()
-        })
+    segments.iter().filter(|s| s.p_type(endian) == elf::PT_LOAD).find_map(|segment| {
+        let (offset, length) = segment.file_range(endian);
+        let inside = address.checked_sub(segment.p_vaddr(endian).into())?;
+        (inside.checked_add(size)? <= length).then(|| offset.checked_add(inside)).flatten()
+    })
 }

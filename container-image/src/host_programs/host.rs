@@ -88,12 +88,7 @@ impl Host {
             } else {
                 let shown = path.to_string_lossy();
                 let reason = "neither a file nor a directory";
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    "look up",
-                    shown,
-                    reason,
-                ));
+                return Err(Error::new(ErrorKind::InvalidInput, "look up", shown, reason));
             }
         }
         Ok(steps)
@@ -109,13 +104,10 @@ impl Host {
 
     /// An executable file of this name in the first directory that has one.
     pub(super) fn lookup(&self, name: &str, path: &[PathBuf]) -> Option<PathBuf> {
-        path.iter()
-            .filter(|dir| dir.is_absolute())
-            .map(|dir| dir.join(name))
-            .find(|candidate| {
-                let last = self.walk(candidate).ok().and_then(|mut steps| steps.pop());
-                matches!(last, Some(Step::File(_, mode)) if mode & 0o111 != 0)
-            })
+        path.iter().filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|candidate| {
+            let last = self.walk(candidate).ok().and_then(|mut steps| steps.pop());
+            matches!(last, Some(Step::File(_, mode)) if mode & 0o111 != 0)
+        })
     }
 
     /// Files of a directory whose names match a pattern with one `*` at most, sorted.

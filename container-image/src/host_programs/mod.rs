@@ -84,11 +84,7 @@ impl Default for HostPrograms {
 impl HostPrograms {
     /// No programs yet; taken from `/`.
     pub fn new() -> Self {
-        Self {
-            root: PathBuf::from("/"),
-            path: None,
-            items: Vec::new(),
-        }
+        Self { root: PathBuf::from("/"), path: None, items: Vec::new() }
     }
 
     /// Takes everything from this directory instead of `/`: another system's tree. Links are

@@ -93,14 +93,8 @@ impl Packer {
     }
 
     fn find_program(&self, program: &str) -> Result<PathBuf> {
-        let invalid = |reason| {
-            Err(Error::new(
-                ErrorKind::InvalidInput,
-                "find program",
-                program,
-                reason,
-            ))
-        };
+        let invalid =
+            |reason| Err(Error::new(ErrorKind::InvalidInput, "find program", program, reason));
         if program.is_empty() {
             return invalid("the name is empty");
         }
@@ -136,12 +130,7 @@ impl Packer {
         if depth == MAX_SCRIPTS {
             let shown = file.to_string_lossy();
             let reason = "the interpreters of scripts are scripts over and over";
-            return Err(Error::new(
-                ErrorKind::Malformed,
-                "read script",
-                shown,
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::Malformed, "read script", shown, reason));
         }
         self.program_at_depth(interpreter, depth + 1)?;
         // `#!/usr/bin/env python3` and `#!/usr/bin/env -S python3 -u` mean python3.
@@ -163,12 +152,7 @@ impl Packer {
             Some(elf) => self.needs(file, elf),
             None => {
                 let reason = "not an ELF file";
-                Err(Error::new(
-                    ErrorKind::Malformed,
-                    "read ELF",
-                    library,
-                    reason,
-                ))
+                Err(Error::new(ErrorKind::Malformed, "read ELF", library, reason))
             }
         }
     }
@@ -179,24 +163,12 @@ impl Packer {
         let nowhere = || missing(name.as_bytes(), Path::new("the image"));
         let path = shell.ok_or_else(nowhere)?;
         let elf = self.elf(&path)?.ok_or_else(nowhere)?;
-        self.find_library(
-            name.as_bytes(),
-            &Loaded {
-                path,
-                elf,
-                by: None,
-            },
-        )?
-        .ok_or_else(nowhere)
+        self.find_library(name.as_bytes(), &Loaded { path, elf, by: None })?.ok_or_else(nowhere)
     }
 
     /// Adds all that an ELF file needs, breadth first as the loader does.
     fn needs(&mut self, path: PathBuf, elf: Rc<Elf>) -> Result<()> {
-        let mut todo = VecDeque::from([Rc::new(Loaded {
-            path,
-            elf,
-            by: None,
-        })]);
+        let mut todo = VecDeque::from([Rc::new(Loaded { path, elf, by: None })]);
         let mut done = HashSet::new();
         while let Some(loaded) = todo.pop_front() {
             if let Some(interpreter) = &loaded.elf.interpreter {
@@ -312,9 +284,7 @@ impl Packer {
         };
         let content = Content::host_file(self.host.real(file));
         let inside = self.layer.inside(inside)?;
-        self.layer
-            .insert(inside, Node::File(content), Metadata::new(*mode))
-            .map(drop)
+        self.layer.insert(inside, Node::File(content), Metadata::new(*mode)).map(drop)
     }
 
     pub(super) fn bytes(&mut self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
@@ -343,8 +313,7 @@ impl Packer {
                 continue;
             };
             let without_usr = |dir: &Path| {
-                dir.strip_prefix("/usr")
-                    .map_or(dir.into(), |rest| Path::new("/").join(rest))
+                dir.strip_prefix("/usr").map_or(dir.into(), |rest| Path::new("/").join(rest))
             };
             if library.parent().map(without_usr) == Some(without_usr(home)) {
                 continue;

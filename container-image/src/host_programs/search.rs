@@ -35,15 +35,11 @@ impl Search {
         for path in host.glob(Path::new("/etc"), "ld-musl-*.path") {
             let text = fs::read_to_string(host.real(&path)).unwrap_or_default();
             musl.extend(
-                text.split([':', '\n'])
-                    .filter(|dir| dir.starts_with('/'))
-                    .map(PathBuf::from),
+                text.split([':', '\n']).filter(|dir| dir.starts_with('/')).map(PathBuf::from),
             );
         }
         if musl.is_empty() {
-            musl = ["/lib", "/usr/local/lib", "/usr/lib"]
-                .map(PathBuf::from)
-                .to_vec();
+            musl = ["/lib", "/usr/local/lib", "/usr/lib"].map(PathBuf::from).to_vec();
         }
         Self { glibc, musl }
     }
@@ -65,10 +61,7 @@ impl Search {
         if let Some(runpath) = &own.runpath {
             expand(runpath, own_path, own.machine, &mut dirs);
         }
-        let configured = |path: &PathBuf| SearchDir {
-            path: path.clone(),
-            configured: true,
-        };
+        let configured = |path: &PathBuf| SearchDir { path: path.clone(), configured: true };
         if musl {
             dirs.extend(self.musl.iter().map(configured));
         } else if !own.no_default {
@@ -91,12 +84,7 @@ fn default_dirs(machine: Machine) -> Vec<PathBuf> {
         dirs.push(Path::new("/lib").join(triplet));
         dirs.push(Path::new("/usr/lib").join(triplet));
     }
-    for dir in [
-        format!("/{lib}"),
-        format!("/usr/{lib}"),
-        "/lib".into(),
-        "/usr/lib".into(),
-    ] {
+    for dir in [format!("/{lib}"), format!("/usr/{lib}"), "/lib".into(), "/usr/lib".into()] {
         dirs.push(PathBuf::from(dir));
     }
     dirs
@@ -120,11 +108,7 @@ fn multiarch(machine: Machine) -> Option<&'static str> {
 
 /// Splits a search path and puts in what `$ORIGIN`, `$LIB` and `$PLATFORM` stand for.
 fn expand(path: &[u8], file: &Path, machine: Machine, dirs: &mut Vec<SearchDir>) {
-    let origin = file
-        .parent()
-        .unwrap_or(Path::new("/"))
-        .as_os_str()
-        .as_bytes();
+    let origin = file.parent().unwrap_or(Path::new("/")).as_os_str().as_bytes();
     let lib: &[u8] = match (multiarch(machine), machine.is_64) {
         (Some(triplet), _) if Path::new("/usr/lib").join(triplet).is_dir() => {
             &[b"lib/", triplet.as_bytes()].concat()
@@ -132,19 +116,18 @@ fn expand(path: &[u8], file: &Path, machine: Machine, dirs: &mut Vec<SearchDir>)
         (_, true) => b"lib64",
         (_, false) => b"lib",
     };
+    let platform = multiarch(machine).and_then(|triplet| triplet.split('-').next());
+    let platform = platform.unwrap_or_default().as_bytes();
     for part in path.split(|b| matches!(b, b':' | b';')) {
         let mut text = part.to_vec();
-        for (name, value) in [("ORIGIN", origin), ("LIB", lib), ("PLATFORM", b"x86_64")] {
+        for (name, value) in [("ORIGIN", origin), ("LIB", lib), ("PLATFORM", platform)] {
             text = replace(&text, format!("${{{name}}}").as_bytes(), value);
             text = replace(&text, format!("${name}").as_bytes(), value);
         }
         let dir = PathBuf::from(std::ffi::OsString::from_vec(text));
         // A relative entry would mean the working directory of whoever starts the program.
         if dir.is_absolute() {
-            dirs.push(SearchDir {
-                path: normal(&dir),
-                configured: false,
-            });
+            dirs.push(SearchDir { path: normal(&dir), configured: false });
         }
     }
 }
@@ -172,10 +155,7 @@ fn read_conf(host: &Host, path: &Path, dirs: &mut Vec<PathBuf>, depth: usize) {
     };
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
-        match line
-            .strip_prefix("include")
-            .filter(|rest| rest.starts_with([' ', '\t']))
-        {
+        match line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
             Some(patterns) if depth > 0 => {
                 for pattern in patterns.split_whitespace() {
                     let base = path.parent().unwrap_or(Path::new("/"));
@@ -202,11 +182,7 @@ fn read_conf(host: &Host, path: &Path, dirs: &mut Vec<PathBuf>, depth: usize) {
 mod tests {
     use super::*;
 
-    const X86_64: Machine = Machine {
-        is_64: true,
-        big_endian: false,
-        machine: 62,
-    };
+    const X86_64: Machine = Machine { is_64: true, big_endian: false, machine: 62 };
 
     fn elf(rpath: Option<&str>, runpath: Option<&str>) -> Elf {
         Elf {
@@ -220,15 +196,8 @@ mod tests {
     }
 
     fn dirs(chain: &[(&Path, &Elf)]) -> Vec<PathBuf> {
-        let search = Search {
-            glibc: Vec::new(),
-            musl: Vec::new(),
-        };
-        search
-            .dirs(chain, false)
-            .into_iter()
-            .map(|dir| dir.path)
-            .collect()
+        let search = Search { glibc: Vec::new(), musl: Vec::new() };
+        search.dirs(chain, false).into_iter().map(|dir| dir.path).collect()
     }
 
     #[test]
@@ -246,18 +215,12 @@ mod tests {
         let lib_path = Path::new("/l/lib.so");
         let program_path = Path::new("/p/run");
         let with_rpath = elf(Some("/r"), None);
-        assert_eq!(
-            dirs(&[(lib_path, &lib), (program_path, &with_rpath)]),
-            [PathBuf::from("/r")]
-        );
+        assert_eq!(dirs(&[(lib_path, &lib), (program_path, &with_rpath)]), [PathBuf::from("/r")]);
         let with_runpath = elf(None, Some("/r"));
         assert!(dirs(&[(lib_path, &lib), (program_path, &with_runpath)]).is_empty());
         // A RUNPATH of the library itself turns off the RPATHs of all that loaded it.
         let own = elf(None, Some("/own"));
-        assert_eq!(
-            dirs(&[(lib_path, &own), (program_path, &with_rpath)]),
-            [PathBuf::from("/own")]
-        );
+        assert_eq!(dirs(&[(lib_path, &own), (program_path, &with_rpath)]), [PathBuf::from("/own")]);
         // A RUNPATH beside it makes a file's RPATH void.
         let both = elf(Some("/r"), Some("/q"));
         assert_eq!(dirs(&[(program_path, &both)]), [PathBuf::from("/q")]);

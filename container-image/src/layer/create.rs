@@ -66,12 +66,7 @@ impl LayerBuilder {
         metadata.check(&path)?;
         if path.as_os_str().is_empty() && !matches!(node, Node::Dir) {
             let reason = "the root of a layer can be nothing but a directory";
-            return Err(Error::new(
-                ErrorKind::InvalidPath,
-                "add to layer",
-                "/",
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::InvalidPath, "add to layer", "/", reason));
         }
         let node = match node {
             Node::Hardlink(target) => Node::Hardlink(checked(&target)?),
@@ -85,10 +80,7 @@ impl LayerBuilder {
             Some(_) => return Err(taken(&path, "the path is taken by another entry")),
         }
         if !matches!(node, Node::Dir) && self.has_children(&path) {
-            return Err(taken(
-                &path,
-                "entries lie below it, so it must be a directory",
-            ));
+            return Err(taken(&path, "entries lie below it, so it must be a directory"));
         }
         self.nodes.insert(path, (node, metadata));
         Ok(self)
@@ -112,11 +104,7 @@ impl LayerBuilder {
         content: impl Into<Vec<u8>>,
         mode: u32,
     ) -> Result<&mut Self> {
-        self.insert(
-            path,
-            Node::File(Content::bytes(content)),
-            Metadata::new(mode),
-        )
+        self.insert(path, Node::File(Content::bytes(content)), Metadata::new(mode))
     }
 
     /// Adds a symbolic link (mode 0777).
@@ -141,18 +129,10 @@ impl LayerBuilder {
             let reason = "the root can't be deleted";
             return Err(Error::new(ErrorKind::InvalidPath, "whiteout", "/", reason));
         }
-        if path
-            .file_name()
-            .is_some_and(|n| n.len() + PREFIX.len() > MAX_NAME)
-        {
+        if path.file_name().is_some_and(|n| n.len() + PREFIX.len() > MAX_NAME) {
             let reason = "the name is too long to be written with .wh. in front";
             let shown = path.to_string_lossy();
-            return Err(Error::new(
-                ErrorKind::InvalidPath,
-                "whiteout",
-                shown,
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::InvalidPath, "whiteout", shown, reason));
         }
         self.check_parents(&path)?;
         self.whiteouts.insert(path);
@@ -232,11 +212,7 @@ impl LayerBuilder {
             if target.is_absolute() {
                 at = PathBuf::new();
             }
-            for part in target
-                .iter()
-                .filter(|part| *part != "/" && *part != ".")
-                .rev()
-            {
+            for part in target.iter().filter(|part| *part != "/" && *part != ".").rev() {
                 todo.push_front(part.to_owned());
             }
         }
@@ -245,40 +221,28 @@ impl LayerBuilder {
 
     fn has_children(&self, path: &Path) -> bool {
         let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
-        self.nodes
-            .range::<Path, _>(after)
-            .next()
-            .is_some_and(|(next, _)| next.starts_with(path))
+        self.nodes.range::<Path, _>(after).next().is_some_and(|(next, _)| next.starts_with(path))
     }
 
     fn check_parents(&self, path: &Path) -> Result<()> {
         let is_leaf = |parent: &Path| {
-            self.nodes
-                .get(parent)
-                .is_some_and(|(node, _)| !matches!(node, Node::Dir))
+            self.nodes.get(parent).is_some_and(|(node, _)| !matches!(node, Node::Dir))
         };
         match path.ancestors().skip(1).find(|parent| is_leaf(parent)) {
             None => Ok(()),
-            Some(_) => Err(taken(
-                path,
-                "a parent was added as something other than a directory",
-            )),
+            Some(_) => Err(taken(path, "a parent was added as something other than a directory")),
         }
     }
 }
 
 fn checked(path: &Path) -> Result<PathBuf> {
     let path = entry_path(path.as_os_str().as_bytes())?;
-    let reserved = path
-        .iter()
-        .any(|name| name.as_bytes().starts_with(PREFIX.as_bytes()));
+    let reserved = path.iter().any(|name| name.as_bytes().starts_with(PREFIX.as_bytes()));
     if reserved {
         let reason = "names that start with .wh. are markers in a layer";
         let shown = path.to_string_lossy();
-        return Err(
-            Error::new(ErrorKind::InvalidPath, "add to layer", shown, reason)
-                .hint("use whiteout() to delete"),
-        );
+        return Err(Error::new(ErrorKind::InvalidPath, "add to layer", shown, reason)
+            .hint("use whiteout() to delete"));
     }
     Ok(path)
 }
@@ -288,21 +252,11 @@ fn checked_target(path: &Path, target: PathBuf) -> Result<PathBuf> {
     if bytes.is_empty() || bytes.len() > MAX_PATH || bytes.contains(&0) {
         let reason = "the target of the link is empty, too long or has a NUL";
         let shown = path.to_string_lossy();
-        return Err(Error::new(
-            ErrorKind::InvalidPath,
-            "add to layer",
-            shown,
-            reason,
-        ));
+        return Err(Error::new(ErrorKind::InvalidPath, "add to layer", shown, reason));
     }
     Ok(target)
 }
 
 fn taken(path: &Path, reason: impl Into<Cow<'static, str>>) -> Error {
-    Error::new(
-        ErrorKind::AlreadyExists,
-        "add to layer",
-        path.to_string_lossy(),
-        reason,
-    )
+    Error::new(ErrorKind::AlreadyExists, "add to layer", path.to_string_lossy(), reason)
 }

@@ -43,13 +43,7 @@ impl Metadata {
     /// The given mode, owned by 0:0, last changed at the epoch, no extended attributes.
     #[must_use]
     pub const fn new(mode: u32) -> Self {
-        Self {
-            mode,
-            uid: 0,
-            gid: 0,
-            mtime: Timestamp::EPOCH,
-            xattrs: Xattrs::new(),
-        }
+        Self { mode, uid: 0, gid: 0, mtime: Timestamp::EPOCH, xattrs: Xattrs::new() }
     }
 
     /// Sets the owner.
@@ -90,11 +84,7 @@ impl Metadata {
             return refuse("a user or group id beyond 2147483647");
         }
         let bad_name = |name: &OsStr| {
-            name.is_empty()
-                || name
-                    .as_bytes()
-                    .iter()
-                    .any(|b| matches!(b, 0 | b'=' | b'\n'))
+            name.is_empty() || name.as_bytes().iter().any(|b| matches!(b, 0 | b'=' | b'\n'))
         };
         if self.xattrs.keys().any(|name| bad_name(name)) {
             return refuse(
@@ -116,12 +106,7 @@ impl Metadata {
 pub(crate) fn entry_path(raw: &[u8]) -> Result<PathBuf> {
     let refuse = |reason| {
         let shown = String::from_utf8_lossy(&raw[..raw.len().min(200)]).into_owned();
-        Err(Error::new(
-            ErrorKind::InvalidPath,
-            "check entry path",
-            shown,
-            reason,
-        ))
+        Err(Error::new(ErrorKind::InvalidPath, "check entry path", shown, reason))
     };
     if raw.len() > MAX_PATH {
         return refuse("longer than 4095 bytes");
@@ -170,9 +155,9 @@ impl Name {
         match whiteout::from_oci_name(last) {
             Ok(None) => Ok(Self::Plain(path)),
             Ok(Some(Mark::Whiteout(hidden))) => Ok(Self::Whiteout(path.with_file_name(hidden))),
-            Ok(Some(Mark::Opaque)) => Ok(Self::Opaque(
-                path.parent().map(Path::to_path_buf).unwrap_or_default(),
-            )),
+            Ok(Some(Mark::Opaque)) => {
+                Ok(Self::Opaque(path.parent().map(Path::to_path_buf).unwrap_or_default()))
+            }
             Err(error) => Err(Error::fs("check entry path", &path, error)),
         }
     }
@@ -197,19 +182,12 @@ mod tests {
             ("a/...", "a/..."),
             ("//etc", "etc"),
         ] {
-            assert_eq!(
-                entry_path(raw.as_bytes()).unwrap(),
-                Path::new(want),
-                "{raw}"
-            );
+            assert_eq!(entry_path(raw.as_bytes()).unwrap(), Path::new(want), "{raw}");
         }
         let long = "x".repeat(256);
         let deep = "x/".repeat(2100);
         for raw in ["..", "../a", "a/../b", "a/..", "/..", "a\0b", &long, &deep] {
-            assert_eq!(
-                entry_path(raw.as_bytes()).unwrap_err().kind(),
-                ErrorKind::InvalidPath
-            );
+            assert_eq!(entry_path(raw.as_bytes()).unwrap_err().kind(), ErrorKind::InvalidPath);
         }
     }
 

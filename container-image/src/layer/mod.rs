@@ -89,12 +89,7 @@ impl Layer {
         size: u64,
         compression: Compression,
     ) -> Self {
-        Self {
-            diff_id,
-            digest,
-            size,
-            compression,
-        }
+        Self { diff_id, digest, size, compression }
     }
 
     /// The hash of the uncompressed tar.

@@ -63,8 +63,7 @@ impl Pax {
                     if name.is_empty() || name.contains(&0) {
                         return Err(broken());
                     }
-                    self.xattrs
-                        .insert(OsString::from_vec(name.to_vec()), value.to_vec());
+                    self.xattrs.insert(OsString::from_vec(name.to_vec()), value.to_vec());
                 }
             }
         }
@@ -107,22 +106,14 @@ fn time(text: &[u8]) -> Option<Timestamp> {
             decimal(&fraction[..fraction.len().min(18)])?;
             let all_digits = fraction.iter().all(u8::is_ascii_digit);
             let nine = fraction.iter().chain(std::iter::repeat(&b'0')).take(9);
-            let nanos = nine.fold(0, |sum, digit| {
-                sum * 10 + u32::from(digit.wrapping_sub(b'0'))
-            });
+            let nanos = nine.fold(0, |sum, digit| sum * 10 + u32::from(digit.wrapping_sub(b'0')));
             all_digits.then_some(nanos)?
         }
     };
     Some(match (negative, nanos) {
         (false, _) => Timestamp { seconds, nanos },
-        (true, 0) => Timestamp {
-            seconds: -seconds,
-            nanos,
-        },
-        (true, _) => Timestamp {
-            seconds: -seconds - 1,
-            nanos: 1_000_000_000 - nanos,
-        },
+        (true, 0) => Timestamp { seconds: -seconds, nanos },
+        (true, _) => Timestamp { seconds: -seconds - 1, nanos: 1_000_000_000 - nanos },
     })
 }
 
@@ -143,13 +134,7 @@ mod tests {
         let pax = pax.unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a"[..]));
         assert_eq!(pax.size, Some(5));
-        assert_eq!(
-            pax.mtime,
-            Some(Timestamp {
-                seconds: -2,
-                nanos: 750_000_000
-            })
-        );
+        assert_eq!(pax.mtime, Some(Timestamp { seconds: -2, nanos: 750_000_000 }));
         assert_eq!(pax.xattrs[&OsString::from("user.x")], b"a\n\0");
     }
 

@@ -61,11 +61,7 @@ struct Pending {
 
 impl<R: Read> TarReader<R> {
     pub(crate) fn new(inner: R) -> Self {
-        Self {
-            inner,
-            left: 0,
-            padding: 0,
-        }
+        Self { inner, left: 0, padding: 0 }
     }
 
     /// The next entry, or `None` at the end of the archive. What is left of the one before is
@@ -161,13 +157,7 @@ impl<R: Read> TarReader<R> {
             .as_bytes()
             .iter()
             .enumerate()
-            .map(|(at, byte)| {
-                if CHECKSUM.contains(&at) {
-                    32
-                } else {
-                    u32::from(*byte)
-                }
-            })
+            .map(|(at, byte)| if CHECKSUM.contains(&at) { 32 } else { u32::from(*byte) })
             .sum();
         match number(&header, CHECKSUM, "checksum") {
             Ok(stated) if stated == u64::from(sum) => Ok(Some(header)),
@@ -194,17 +184,11 @@ impl<R: Read> TarReader<R> {
         pending.used = pending.used.saturating_add(size);
         if pending.used > MAX_METADATA {
             let reason = "the pax records and long names of one entry exceed 1 MiB";
-            return Err(Error::new(
-                ErrorKind::BudgetExceeded,
-                "read layer",
-                "",
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::BudgetExceeded, "read layer", "", reason));
         }
         self.set_size(size)?;
         let mut records = Vec::new();
-        self.read_to_end(&mut records)
-            .map_err(|error| Error::os("read layer", "", error))?;
+        self.read_to_end(&mut records).map_err(|error| Error::os("read layer", "", error))?;
         self.skip()?;
         Ok(records)
     }
@@ -219,24 +203,11 @@ impl<R: Read> TarReader<R> {
     }
 
     fn entry(&mut self, header: &Header, pending: Pending) -> Result<TarEntry> {
-        let Pending {
-            pax,
-            long_name,
-            long_link,
-            ..
-        } = pending;
-        let path = pax
-            .path
-            .or(long_name)
-            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let Pending { pax, long_name, long_link, .. } = pending;
+        let path = pax.path.or(long_name).unwrap_or_else(|| header.path_bytes().into_owned());
         let shown = || String::from_utf8_lossy(&path[..path.len().min(200)]).into_owned();
         let link = || {
-            let own = || {
-                header
-                    .link_name_bytes()
-                    .map(Cow::into_owned)
-                    .unwrap_or_default()
-            };
+            let own = || header.link_name_bytes().map(Cow::into_owned).unwrap_or_default();
             pax.linkpath.clone().or(long_link).unwrap_or_else(own)
         };
         let size = match pax.size {
@@ -276,11 +247,7 @@ impl<R: Read> TarReader<R> {
             },
             xattrs: pax.xattrs,
         };
-        Ok(TarEntry {
-            path,
-            kind,
-            metadata,
-        })
+        Ok(TarEntry { path, kind, metadata })
     }
 }
 
@@ -304,10 +271,7 @@ fn id(pax: Option<u64>, header: &Header, field: Range<usize>, path: &[u8]) -> Re
         Ok(small) if small <= MAX_ID => Ok(small),
         _ => {
             let path = String::from_utf8_lossy(&path[..path.len().min(200)]);
-            Err(malformed(
-                path,
-                format!("the owner {id} is beyond the range of user ids"),
-            ))
+            Err(malformed(path, format!("the owner {id} is beyond the range of user ids")))
         }
     }
 }
@@ -318,10 +282,7 @@ fn c_string(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
         bytes.pop();
     }
     if bytes.is_empty() || bytes.contains(&0) {
-        return Err(malformed(
-            "",
-            "a GNU long name that is empty or has a NUL inside",
-        ));
+        return Err(malformed("", "a GNU long name that is empty or has a NUL inside"));
     }
     Ok(bytes)
 }

@@ -47,10 +47,7 @@ impl<W: Write> TarWriter<W> {
         if entry.kind == EntryType::Directory {
             name.push(b'/');
         }
-        let link = entry
-            .link
-            .map(|link| link.as_os_str().as_bytes())
-            .unwrap_or_default();
+        let link = entry.link.map(|link| link.as_os_str().as_bytes()).unwrap_or_default();
         let records = pax_records(entry, &name, link);
         if !records.is_empty() {
             self.pax(&records)?;
@@ -63,11 +60,7 @@ impl<W: Write> TarWriter<W> {
         header.set_uid(u64::from(entry.metadata.uid.min(MAX_OCTAL_7)));
         header.set_gid(u64::from(entry.metadata.gid.min(MAX_OCTAL_7)));
         header.set_size(entry.size.min(MAX_OCTAL_11));
-        header.set_mtime(
-            u64::try_from(entry.mtime.seconds)
-                .unwrap_or(0)
-                .min(MAX_OCTAL_11),
-        );
+        header.set_mtime(u64::try_from(entry.mtime.seconds).unwrap_or(0).min(MAX_OCTAL_11));
         if let Some((major, minor)) = entry.device {
             header.set_device_major(major)?;
             header.set_device_minor(minor)?;
@@ -105,8 +98,7 @@ impl<W: Write> TarWriter<W> {
             return Err(io::Error::other(reason));
         }
         let padding = size.next_multiple_of(BLOCK as u64) - size;
-        self.out
-            .write_all(&[0; BLOCK][..usize::try_from(padding).unwrap_or(0)])
+        self.out.write_all(&[0; BLOCK][..usize::try_from(padding).unwrap_or(0)])
     }
 }
 
@@ -180,16 +172,11 @@ mod tests {
 
     #[test]
     fn pax_lengths_count_themselves() {
-        for size in [
-            0, 1, 90, 91, 92, 93, 94, 95, 96, 97, 980, 990, 991, 992, 993, 10_000,
-        ] {
+        for size in [0, 1, 90, 91, 92, 93, 94, 95, 96, 97, 980, 990, 991, 992, 993, 10_000] {
             let mut out = Vec::new();
             record(&mut out, b"k", &vec![b'v'; size]);
             let digits = out.iter().position(|b| *b == b' ').unwrap();
-            let length: usize = std::str::from_utf8(&out[..digits])
-                .unwrap()
-                .parse()
-                .unwrap();
+            let length: usize = std::str::from_utf8(&out[..digits]).unwrap().parse().unwrap();
             assert_eq!(length, out.len());
         }
     }

@@ -13,10 +13,7 @@ pub struct Timestamp {
 
 impl Timestamp {
     /// 1970-01-01 00:00:00 UTC, which new entries have unless told otherwise.
-    pub const EPOCH: Self = Self {
-        seconds: 0,
-        nanos: 0,
-    };
+    pub const EPOCH: Self = Self { seconds: 0, nanos: 0 };
 
     /// A whole second.
     #[must_use]
@@ -50,14 +47,8 @@ impl From<SystemTime> for Timestamp {
                 let before = before.duration();
                 let whole = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
                 match before.subsec_nanos() {
-                    0 => Self {
-                        seconds: -whole,
-                        nanos: 0,
-                    },
-                    nanos => Self {
-                        seconds: -whole - 1,
-                        nanos: 1_000_000_000 - nanos,
-                    },
+                    0 => Self { seconds: -whole, nanos: 0 },
+                    nanos => Self { seconds: -whole - 1, nanos: 1_000_000_000 - nanos },
                 }
             }
         }
@@ -75,11 +66,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -92,13 +79,7 @@ mod tests {
     #[test]
     fn times_before_1970() {
         let time = UNIX_EPOCH - Duration::new(1, 250_000_000);
-        assert_eq!(
-            Timestamp::from(time),
-            Timestamp {
-                seconds: -2,
-                nanos: 750_000_000
-            }
-        );
+        assert_eq!(Timestamp::from(time), Timestamp { seconds: -2, nanos: 750_000_000 });
     }
 
     #[test]
@@ -109,10 +90,7 @@ mod tests {
         assert_eq!(at(1_709_251_199), "2024-02-29T23:59:59Z");
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
         assert_eq!(at(-1), "1969-12-31T23:59:59Z");
-        let precise = Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 5,
-        };
+        let precise = Timestamp { seconds: 1_700_000_000, nanos: 5 };
         assert_eq!(precise.to_rfc3339(), "2023-11-14T22:13:20.000000005Z");
     }
 }

@@ -103,30 +103,21 @@ impl LayerBuilder {
     /// whiteouts of a directory before the rest; hard links last, after the files that they name.
     fn in_order(&self) -> Vec<(PathBuf, Slot)> {
         let plain = self.nodes.iter().map(|(path, (node, metadata))| {
-            (
-                path.clone(),
-                false,
-                Slot::Node(node.clone(), metadata.clone()),
-            )
+            (path.clone(), false, Slot::Node(node.clone(), metadata.clone()))
         });
         let hidden = self.whiteouts.iter().map(|path| {
             let mut marker = OsString::from(PREFIX);
             marker.push(path.file_name().unwrap_or_default());
             (path.with_file_name(marker), true, Slot::Whiteout)
         });
-        let opaque = self
-            .opaque
-            .iter()
-            .map(|path| (path.join(OPAQUE_NAME), true, Slot::Opaque));
+        let opaque = self.opaque.iter().map(|path| (path.join(OPAQUE_NAME), true, Slot::Opaque));
         let mut all: Vec<_> = plain.chain(hidden).chain(opaque).collect();
         let is_link = |slot: &Slot| matches!(slot, Slot::Node(Node::Hardlink(_), _));
         all.sort_by(|(a, a_mark, a_slot), (b, b_mark, b_slot)| {
             let by_path = order(a, *a_mark).cmp(order(b, *b_mark));
             is_link(a_slot).cmp(&is_link(b_slot)).then(by_path)
         });
-        all.into_iter()
-            .map(|(path, _, slot)| (path, slot))
-            .collect()
+        all.into_iter().map(|(path, _, slot)| (path, slot)).collect()
     }
 }
 
@@ -134,9 +125,7 @@ impl LayerBuilder {
 /// its siblings.
 fn order(path: &Path, marker: bool) -> impl Iterator<Item = (bool, &OsStr)> {
     let last = path.components().count().saturating_sub(1);
-    path.iter()
-        .enumerate()
-        .map(move |(at, name)| (!(marker && at == last), name))
+    path.iter().enumerate().map(move |(at, name)| (!(marker && at == last), name))
 }
 
 fn write_slot<W: Write>(
@@ -160,18 +149,8 @@ fn write_slot<W: Write>(
             Node::Fifo => (EntryType::Fifo, metadata, None, None),
         },
     };
-    let mtime = options
-        .clamp_mtime
-        .map_or(metadata.mtime, |latest| metadata.mtime.min(latest));
-    let mut header = EntryHeader {
-        path,
-        kind,
-        metadata,
-        mtime,
-        link,
-        device,
-        size: 0,
-    };
+    let mtime = options.clamp_mtime.map_or(metadata.mtime, |latest| metadata.mtime.min(latest));
+    let mut header = EntryHeader { path, kind, metadata, mtime, link, device, size: 0 };
     let written = match slot {
         Slot::Node(Node::File(Content(Source::Bytes(bytes))), _) => {
             header.size = bytes.len() as u64;

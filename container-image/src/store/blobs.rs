@@ -26,9 +26,7 @@ impl Store {
     pub(super) fn put_bytes(&self, bytes: &[u8]) -> Result<Digest> {
         self.put(|file| {
             let mut writer = HashingWriter::new(file);
-            writer
-                .write_all(bytes)
-                .map_err(|e| Error::os("write blob", "", e))?;
+            writer.write_all(bytes).map_err(|e| Error::os("write blob", "", e))?;
             let (_, digest, _) = writer.finish();
             Ok((digest.clone(), digest))
         })
@@ -70,12 +68,7 @@ impl Store {
         if size > MAX_JSON {
             let reason = format!("a JSON document of {size} bytes; at most 4 MiB are read");
             let object = digest.as_str();
-            return Err(Error::new(
-                ErrorKind::BudgetExceeded,
-                "read blob",
-                object,
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::BudgetExceeded, "read blob", object, reason));
         }
         let mut bytes = Vec::new();
         let file = self.open_blob(digest)?;
@@ -89,18 +82,11 @@ impl Store {
     /// Checks that a blob is there with this size.
     pub(super) fn check_blob(&self, digest: &Digest, size: u64) -> Result<()> {
         let path = self.blob_path(digest);
-        let found = fs::metadata(&path)
-            .map_err(|e| Error::os("find blob", &path, e))?
-            .len();
+        let found = fs::metadata(&path).map_err(|e| Error::os("find blob", &path, e))?.len();
         if found == size {
             return Ok(());
         }
         let reason = format!("{found} bytes, where {size} are announced");
-        Err(Error::new(
-            ErrorKind::SizeMismatch,
-            "find blob",
-            digest.as_str(),
-            reason,
-        ))
+        Err(Error::new(ErrorKind::SizeMismatch, "find blob", digest.as_str(), reason))
     }
 }

@@ -60,10 +60,7 @@ impl Store {
             let reason = "no image has this name";
             Error::new(ErrorKind::NotFound, "find image", name.as_str(), reason)
         };
-        let mut named = index
-            .manifests()
-            .iter()
-            .filter(|d| name_of(d) == Some(name.as_str()));
+        let mut named = index.manifests().iter().filter(|d| name_of(d) == Some(name.as_str()));
         let found = named.next().ok_or_else(missing)?;
         if !manifest::is_index(found.media_type()) {
             return check_manifest(found);
@@ -84,11 +81,7 @@ impl Store {
 }
 
 pub(super) fn name_of(entry: &Descriptor) -> Option<&str> {
-    entry
-        .annotations()
-        .as_ref()?
-        .get(ANNOTATION_REF_NAME)
-        .map(String::as_str)
+    entry.annotations().as_ref()?.get(ANNOTATION_REF_NAME).map(String::as_str)
 }
 
 fn check_manifest(entry: &Descriptor) -> Result<Descriptor> {
@@ -96,10 +89,5 @@ fn check_manifest(entry: &Descriptor) -> Result<Descriptor> {
         return Ok(entry.clone());
     }
     let reason = "not an image manifest";
-    Err(Error::new(
-        ErrorKind::MediaType,
-        "find image",
-        entry.media_type().as_ref(),
-        reason,
-    ))
+    Err(Error::new(ErrorKind::MediaType, "find image", entry.media_type().as_ref(), reason))
 }

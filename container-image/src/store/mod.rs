@@ -94,11 +94,7 @@ impl Store {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
             Err(e) => return Err(Error::os("make store", &dir, e)),
         };
-        let store = Self {
-            dir,
-            budget: Budget::default(),
-            durable: true,
-        };
+        let store = Self { dir, budget: Budget::default(), durable: true };
         if !made {
             store.check_existing()?;
         }
@@ -177,27 +173,15 @@ impl Store {
             return self.check_version();
         }
         // Another process may be making it right now, or was killed while doing so.
-        let ours = [
-            "lock",
-            "staging",
-            "store.json",
-            "oci-layout",
-            "index.json",
-            "blobs",
-            "layers",
-        ];
+        let ours = ["lock", "staging", "store.json", "oci-layout", "index.json", "blobs", "layers"];
         for entry in fs::read_dir(&self.dir).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             if !ours.iter().any(|own| name == *own) {
                 let shown = self.dir.to_string_lossy();
-                let reason = format!(
-                    "the folder has other things in it: {}",
-                    name.to_string_lossy()
-                );
-                return Err(
-                    Error::new(ErrorKind::InvalidInput, "open store", shown, reason)
-                        .hint("give an empty or new folder, or an OCI image layout"),
-                );
+                let reason =
+                    format!("the folder has other things in it: {}", name.to_string_lossy());
+                return Err(Error::new(ErrorKind::InvalidInput, "open store", shown, reason)
+                    .hint("give an empty or new folder, or an OCI image layout"));
             }
         }
         Ok(())
@@ -217,19 +201,12 @@ impl Store {
             Some(VERSION) => Ok(()),
             Some(newer) => {
                 let reason = format!("the store has version {newer}, known is {VERSION}");
-                Err(
-                    Error::new(ErrorKind::Unsupported, "open store", shown, reason)
-                        .hint("use the program that made it, or a newer one"),
-                )
+                Err(Error::new(ErrorKind::Unsupported, "open store", shown, reason)
+                    .hint("use the program that made it, or a newer one"))
             }
             None => {
                 let reason = "no version in it";
-                Err(Error::new(
-                    ErrorKind::Malformed,
-                    "open store",
-                    shown,
-                    reason,
-                ))
+                Err(Error::new(ErrorKind::Malformed, "open store", shown, reason))
             }
         }
     }
@@ -239,13 +216,7 @@ impl Store {
         fs::set_permissions(&self.dir, Permissions::from_mode(0o700))
             .map_err(|e| Error::os("chmod store", &self.dir, e))?;
         let lock = self.lock()?;
-        for sub in [
-            "staging",
-            "layers",
-            "layers/sha256",
-            "blobs",
-            "blobs/sha256",
-        ] {
+        for sub in ["staging", "layers", "layers/sha256", "blobs", "blobs/sha256"] {
             match DirBuilder::new().mode(0o700).create(self.dir.join(sub)) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::os("make store", self.dir.join(sub), e));
@@ -272,11 +243,7 @@ impl Store {
     fn lock(&self) -> Result<Lock> {
         let path = self.dir.join("lock");
         let failed = |e| Error::os("lock store", &path, e);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path);
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = file.map_err(failed)?;
         file.lock().map_err(failed)?;
         Ok(Lock { _file: file })
@@ -287,16 +254,11 @@ impl Store {
         if !self.durable {
             return Ok(());
         }
-        File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|e| Error::os("fsync", dir, e))
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| Error::os("fsync", dir, e))
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.dir
-            .join("blobs")
-            .join(digest.algorithm().as_str())
-            .join(digest.hex())
+        self.dir.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
     }
 }
 

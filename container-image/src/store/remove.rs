@@ -41,12 +41,7 @@ impl Store {
             .partition(|entry| name_of(entry) == Some(name.as_str()));
         if gone.is_empty() {
             let reason = "no image has this name";
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                "remove image",
-                name.as_str(),
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::NotFound, "remove image", name.as_str(), reason));
         }
         let mut live = Reached::default();
         for entry in &kept {
@@ -62,10 +57,7 @@ impl Store {
         index.set_manifests(kept);
         self.write_index(&index)?;
 
-        let layers = dead
-            .chains
-            .difference(&live.chains)
-            .map(|chain| self.discard_layer(chain));
+        let layers = dead.chains.difference(&live.chains).map(|chain| self.discard_layer(chain));
         let layers = layers.collect::<Vec<_>>();
         let blobs = dead.blobs.difference(&live.blobs).map(|digest| {
             let path = self.blob_path(digest);
@@ -76,11 +68,7 @@ impl Store {
                 _ => Ok(()),
             }
         });
-        blobs
-            .chain(layers)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect()
+        blobs.chain(layers).collect::<Vec<_>>().into_iter().collect()
     }
 
     /// The unpacked form of a layer loses its name first, so that nobody sees half of it.
@@ -114,8 +102,7 @@ impl Store {
             };
             if let Some(ids) = value.pointer("/rootfs/diff_ids").and_then(Value::as_array) {
                 let ids = ids.iter().filter_map(|id| id.as_str()?.parse().ok());
-                out.chains
-                    .extend(ChainId::of(&ids.collect::<Vec<DiffId>>()));
+                out.chains.extend(ChainId::of(&ids.collect::<Vec<DiffId>>()));
             }
             descriptors(&value, &mut todo);
         }
@@ -134,11 +121,7 @@ fn descriptors(value: &Value, out: &mut Vec<(Digest, u64, bool)>) {
                 let size = fields.get("size").and_then(Value::as_u64);
                 if let (Some(Ok(digest)), Some(size)) = (digest.map(str::parse), size) {
                     let media = fields.get("mediaType").and_then(Value::as_str);
-                    out.push((
-                        digest,
-                        size,
-                        media.is_some_and(|media| media.ends_with("json")),
-                    ));
+                    out.push((digest, size, media.is_some_and(|media| media.ends_with("json"))));
                 }
                 todo.extend(fields.values());
             }

@@ -39,9 +39,7 @@ impl Store {
         let _store = self.lock()?;
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let path = self
-                .dir
-                .join(format!("staging/{}-{number}", std::process::id()));
+            let path = self.dir.join(format!("staging/{}-{number}", std::process::id()));
             let failed = |step: &'static str| move |e, path: &Path| Error::os(step, path, e);
             match DirBuilder::new().mode(0o700).create(&path) {
                 // Left by a killed process of the same id that no cleaner has met yet.

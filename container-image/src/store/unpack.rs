@@ -44,10 +44,7 @@ impl Store {
 
     pub(super) fn layer_path(&self, chain: &ChainId) -> PathBuf {
         let digest = chain.digest();
-        self.dir
-            .join("layers")
-            .join(digest.algorithm().as_str())
-            .join(digest.hex())
+        self.dir.join("layers").join(digest.algorithm().as_str()).join(digest.hex())
     }
 
     fn unpack_layer(
@@ -119,21 +116,13 @@ fn check_record(dir: &Path, xattrs: XattrNamespace) -> Result<()> {
     let text = fs::read(&path).map_err(|e| Error::os("read", &path, e))?;
     let record: Value = serde_json::from_slice(&text)
         .map_err(|e| Error::caused(ErrorKind::Malformed, "read", shown.as_ref(), e))?;
-    let found = record
-        .get("xattrs")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let found = record.get("xattrs").and_then(Value::as_str).unwrap_or_default();
     if found == form(xattrs) {
         return Ok(());
     }
-    let reason = format!(
-        "unpacked for {found}, and this process mounts with {}",
-        form(xattrs)
-    );
-    Err(
-        Error::new(ErrorKind::Unsupported, "use layer", shown, reason)
-            .hint("use one store as root and another as an ordinary user"),
-    )
+    let reason = format!("unpacked for {found}, and this process mounts with {}", form(xattrs));
+    Err(Error::new(ErrorKind::Unsupported, "use layer", shown, reason)
+        .hint("use one store as root and another as an ordinary user"))
 }
 
 fn form(xattrs: XattrNamespace) -> &'static str {

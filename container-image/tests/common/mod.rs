@@ -25,25 +25,11 @@ impl RawTar {
     }
 
     pub fn entry(self, name: &str, kind: u8, link: &str, content: &[u8]) -> Self {
-        self.full(
-            name.as_bytes(),
-            kind,
-            link.as_bytes(),
-            content,
-            0o755,
-            content.len() as u64,
-        )
+        self.full(name.as_bytes(), kind, link.as_bytes(), content, 0o755, content.len() as u64)
     }
 
     pub fn file(self, name: &str, content: &str) -> Self {
-        self.full(
-            name.as_bytes(),
-            b'0',
-            b"",
-            content.as_bytes(),
-            0o644,
-            content.len() as u64,
-        )
+        self.full(name.as_bytes(), b'0', b"", content.as_bytes(), 0o644, content.len() as u64)
     }
 
     pub fn dir(self, name: &str) -> Self {
@@ -126,11 +112,8 @@ impl Arena {
         fs::create_dir(temp.join("root")).unwrap();
         fs::create_dir(temp.join("outside")).unwrap();
         fs::write(temp.join("outside/secret"), "secret").unwrap();
-        fs::set_permissions(
-            temp.join("outside/secret"),
-            fs::Permissions::from_mode(0o600),
-        )
-        .unwrap();
+        fs::set_permissions(temp.join("outside/secret"), fs::Permissions::from_mode(0o600))
+            .unwrap();
         Self { temp }
     }
 
@@ -161,10 +144,7 @@ impl Arena {
         let result = apply(tar, self.root(), options);
         assert_eq!(tree(&self.outside()), before, "something outside changed");
         let names: Vec<_> = fs::read_dir(self.temp.path()).unwrap().flatten().collect();
-        assert!(
-            names.len() >= 2,
-            "the root or its neighbour went: {names:?}"
-        );
+        assert!(names.len() >= 2, "the root or its neighbour went: {names:?}");
         assert!(self.root().is_dir() && !self.root().is_symlink());
         result
     }
@@ -190,10 +170,7 @@ pub fn tree(dir: &Path) -> BTreeMap<PathBuf, String> {
                 String::new()
             };
             if is_whiteout(&path) {
-                found.insert(
-                    path.strip_prefix(dir).unwrap().to_path_buf(),
-                    "whiteout".into(),
-                );
+                found.insert(path.strip_prefix(dir).unwrap().to_path_buf(), "whiteout".into());
                 continue;
             }
             let line = format!(
@@ -212,6 +189,20 @@ pub fn tree(dir: &Path) -> BTreeMap<PathBuf, String> {
         }
     }
     found
+}
+
+/// Whether files in this directory can have `user.*` attributes; tmpfs has them since Linux 6.6.
+/// A gate: where they are missing on a newer kernel, the test runs, and fails.
+pub fn require_user_xattrs(dir: &Path) -> bool {
+    let flags = rustix::fs::XattrFlags::empty();
+    let works = rustix::fs::setxattr(dir, "user.container-image-test", b"x", flags).is_ok();
+    let _ = rustix::fs::removexattr(dir, "user.container-image-test");
+    works || testkit::require_kernel(6, 6)
+}
+
+/// Whether directories below can be made opaque for an overlay of this user.
+pub fn require_opaque(dir: &Path) -> bool {
+    testkit::is_root() || require_user_xattrs(dir)
 }
 
 /// Whether this is how overlayfs writes "deleted".
@@ -233,10 +224,7 @@ pub fn run_inside(root: &Path, args: &[&str]) -> Option<Output> {
     fs::create_dir_all(root.join("proc")).unwrap();
     // The path of the host would hide a missing program in the image.
     let script = "mount --rbind /proc \"$1/proc\" && export PATH=/usr/sbin:/usr/bin:/sbin:/bin && exec chroot \"$@\"";
-    command
-        .args(["--mount", "sh", "-c", script, "sh"])
-        .arg(root)
-        .args(args);
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(root).args(args);
     Some(command.output().expect("run a program in the image"))
 }
 

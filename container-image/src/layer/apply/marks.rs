@@ -44,11 +44,7 @@ impl Placer<'_> {
     pub(super) fn opaque(&mut self, path: &Path) -> Result<()> {
         let at = self.resolved(path)?;
         if let Form::Plain = self.options.form {
-            return if at.exists() {
-                self.delete_children_below(&at.path)
-            } else {
-                Ok(())
-            };
+            return if at.exists() { self.delete_children_below(&at.path) } else { Ok(()) };
         }
         if self.options.lower.is_some() && !at.exists() {
             return Ok(());
@@ -75,17 +71,9 @@ impl Placer<'_> {
         };
         if !self.made.contains(path) {
             self.parent = None;
-            return self
-                .union
-                .top
-                .remove_tree(path)
-                .map_err(|e| Error::fs("delete", path, e));
+            return self.union.top.remove_tree(path).map_err(|e| Error::fs("delete", path, e));
         }
-        if found.is_dir() {
-            self.delete_children_below(path)
-        } else {
-            Ok(())
-        }
+        if found.is_dir() { self.delete_children_below(path) } else { Ok(()) }
     }
 
     fn delete_children_below(&mut self, path: &Path) -> Result<()> {

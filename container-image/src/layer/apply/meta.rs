@@ -26,10 +26,7 @@ pub(super) struct Policy {
 
 impl Policy {
     pub(super) fn new(owners: Owners) -> Self {
-        Self {
-            owners,
-            skipped: Vec::new(),
-        }
+        Self { owners, skipped: Vec::new() }
     }
 
     pub(super) fn skip(&mut self, path: &Path) {
@@ -65,19 +62,15 @@ impl Policy {
     ) -> Result<()> {
         let failed = |step: &'static str| move |e| Error::fs(step, path, e);
         if self.owners == Owners::Keep {
-            dir.set_owner(name, meta.uid, meta.gid)
-                .map_err(failed("chown"))?;
+            dir.set_owner(name, meta.uid, meta.gid).map_err(failed("chown"))?;
         }
         if has_mode {
             dir.set_mode(name, meta.mode).map_err(failed("chmod"))?;
         }
         let errno =
             |e: container_fs::Error| Errno::from_raw_os_error(e.raw_os_error().unwrap_or(5));
-        self.set_xattrs(path, meta, |key, value| {
-            dir.set_xattr(name, key, value).map_err(errno)
-        })?;
-        dir.set_mtime(name, meta.mtime.seconds, meta.mtime.nanos)
-            .map_err(failed("utimensat"))
+        self.set_xattrs(path, meta, |key, value| dir.set_xattr(name, key, value).map_err(errno))?;
+        dir.set_mtime(name, meta.mtime.seconds, meta.mtime.nanos).map_err(failed("utimensat"))
     }
 
     /// A directory; its mode last, after which it may be closed to its owner.
@@ -130,24 +123,12 @@ impl Policy {
 
 /// Refuses attributes with which a layer would speak to overlayfs.
 pub(super) fn check_xattrs(path: &Path, meta: &Metadata) -> Result<()> {
-    let forged = |name: &OsStr| {
-        FORGED
-            .iter()
-            .any(|prefix| name.as_bytes().starts_with(prefix))
-    };
+    let forged = |name: &OsStr| FORGED.iter().any(|prefix| name.as_bytes().starts_with(prefix));
     match meta.xattrs.keys().find(|name| forged(name)) {
         None => Ok(()),
         Some(name) => {
-            let reason = format!(
-                "the attribute {} is overlayfs's own",
-                name.to_string_lossy()
-            );
-            Err(Error::new(
-                ErrorKind::InvalidPath,
-                "apply entry",
-                path.to_string_lossy(),
-                reason,
-            ))
+            let reason = format!("the attribute {} is overlayfs's own", name.to_string_lossy());
+            Err(Error::new(ErrorKind::InvalidPath, "apply entry", path.to_string_lossy(), reason))
         }
     }
 }
@@ -156,28 +137,15 @@ pub(super) fn check_xattrs(path: &Path, meta: &Metadata) -> Result<()> {
 pub(super) fn read(root: &Root, path: &Path) -> Result<Metadata> {
     let failed = |e| Error::fs("read metadata", path, e);
     let (found, xattrs) = match root.parent(path) {
-        Ok((dir, name)) => (
-            dir.metadata(&name).map_err(failed)?,
-            dir.xattrs(&name).map_err(failed)?,
-        ),
+        Ok((dir, name)) => {
+            (dir.metadata(&name).map_err(failed)?, dir.xattrs(&name).map_err(failed)?)
+        }
         // The root has no name; its attributes are few and not worth an extra way to read them.
-        Err(_) => (
-            root.open_dir("")
-                .and_then(|dir| dir.self_metadata())
-                .map_err(failed)?,
-            vec![],
-        ),
+        Err(_) => (root.open_dir("").and_then(|dir| dir.self_metadata()).map_err(failed)?, vec![]),
     };
     let mut metadata = Metadata::new(found.mode).owner(found.uid, found.gid);
-    metadata.mtime = Timestamp {
-        seconds: found.mtime,
-        nanos: found.mtime_nsec,
-    };
-    let own = |name: &OsStr| {
-        FORGED
-            .iter()
-            .any(|prefix| name.as_bytes().starts_with(prefix))
-    };
+    metadata.mtime = Timestamp { seconds: found.mtime, nanos: found.mtime_nsec };
+    let own = |name: &OsStr| FORGED.iter().any(|prefix| name.as_bytes().starts_with(prefix));
     metadata.xattrs = xattrs.into_iter().filter(|(name, _)| !own(name)).collect();
     Ok(metadata)
 }
@@ -188,14 +156,8 @@ fn bits(mode: u32) -> Mode {
 
 fn times(mtime: Timestamp) -> Timestamps {
     Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: mtime.seconds,
-            tv_nsec: mtime.nanos.into(),
-        },
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() },
     }
 }
 

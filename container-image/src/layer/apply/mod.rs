@@ -119,19 +119,14 @@ impl Applied {
 /// [`ErrorKind::SizeMismatch`]; [`ErrorKind::PermissionDenied`] for whiteouts, owners, devices or
 /// attributes that the kernel refuses; those of the file system.
 pub fn apply(blob: impl Read, dir: impl AsRef<Path>, options: &ApplyOptions) -> Result<Applied> {
-    let algorithm = options
-        .blob
-        .as_ref()
-        .map_or(Algorithm::Sha256, |(d, _)| d.algorithm());
+    let algorithm = options.blob.as_ref().map_or(Algorithm::Sha256, |(d, _)| d.algorithm());
     let limit = options.blob.as_ref().map_or(u64::MAX, |(_, size)| *size);
     // One byte more than announced is enough to see that there is more.
     let blob = HashingReader::new(blob.take(limit.saturating_add(1)), algorithm);
     let mut blob = BufReader::with_capacity(BUFFER, blob);
     check_compression(&mut blob, options.compression)?;
-    let diff_algorithm = options
-        .diff_id
-        .as_ref()
-        .map_or(Algorithm::Sha256, |id| id.digest().algorithm());
+    let diff_algorithm =
+        options.diff_id.as_ref().map_or(Algorithm::Sha256, |id| id.digest().algorithm());
 
     let mut placer = Placer::new(dir.as_ref(), options)?;
     let (blob, diff_id, unpacked) = match options.compression {
@@ -147,14 +142,7 @@ pub fn apply(blob: impl Read, dir: impl AsRef<Path>, options: &ApplyOptions) -> 
     let diff_id = DiffId::from(diff_id);
     verify(options, &diff_id, &digest, size)?;
     let (entries, skipped) = placer.finish()?;
-    Ok(Applied {
-        diff_id,
-        digest,
-        size,
-        unpacked,
-        entries,
-        skipped,
-    })
+    Ok(Applied { diff_id, digest, size, unpacked, entries, skipped })
 }
 
 /// Reads the tar to its end and gives the reader back with the tar's digest and length.
@@ -164,10 +152,7 @@ fn run<R: Read>(
     placer: &mut Placer<'_>,
     options: &ApplyOptions,
 ) -> Result<(R, Digest, u64)> {
-    let budget = BudgetReader {
-        inner: tar,
-        left: options.budget.bytes,
-    };
+    let budget = BudgetReader { inner: tar, left: options.budget.bytes };
     let mut tar = TarReader::new(HashingReader::new(budget, algorithm));
     while let Some(entry) = tar.next()? {
         placer.count_entry(&entry.path)?;
@@ -195,18 +180,11 @@ fn check_marker(kind: &Kind, path: &Path) -> Result<()> {
         return Ok(());
     }
     let reason = "a whiteout that is not a regular file";
-    Err(Error::new(
-        ErrorKind::InvalidPath,
-        "apply whiteout",
-        path.to_string_lossy(),
-        reason,
-    ))
+    Err(Error::new(ErrorKind::InvalidPath, "apply whiteout", path.to_string_lossy(), reason))
 }
 
 fn check_compression(blob: &mut impl BufRead, announced: Compression) -> Result<()> {
-    let start = blob
-        .fill_buf()
-        .map_err(|e| Error::os("read layer", "", e))?;
+    let start = blob.fill_buf().map_err(|e| Error::os("read layer", "", e))?;
     let found = match start {
         [0x1f, 0x8b, ..] => "gzip",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
@@ -229,34 +207,19 @@ fn verify(options: &ApplyOptions, diff_id: &DiffId, digest: &Digest, size: u64) 
             let more = if size > *wanted_size { "more" } else { "fewer" };
             let reason = format!("{more} bytes than the {wanted_size} of its descriptor");
             let object = wanted.as_str();
-            return Err(Error::new(
-                ErrorKind::SizeMismatch,
-                "verify blob",
-                object,
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::SizeMismatch, "verify blob", object, reason));
         }
         if digest != wanted {
             let reason = format!("its content has the digest {digest}");
             let object = wanted.as_str();
-            return Err(Error::new(
-                ErrorKind::DigestMismatch,
-                "verify blob",
-                object,
-                reason,
-            ));
+            return Err(Error::new(ErrorKind::DigestMismatch, "verify blob", object, reason));
         }
     }
     match &options.diff_id {
         Some(wanted) if wanted != diff_id => {
             let reason = format!("the layer's content has the diff-id {diff_id}");
             let object = wanted.to_string();
-            Err(Error::new(
-                ErrorKind::DigestMismatch,
-                "verify diff-id",
-                object,
-                reason,
-            ))
+            Err(Error::new(ErrorKind::DigestMismatch, "verify diff-id", object, reason))
         }
         _ => Ok(()),
     }

@@ -63,11 +63,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self {
-            bytes: 16 << 30,
-            entries: 4_000_000,
-            path_len: super::super::entry::MAX_PATH,
-        }
+        Self { bytes: 16 << 30, entries: 4_000_000, path_len: super::super::entry::MAX_PATH }
     }
 }
 

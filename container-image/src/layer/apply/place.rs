@@ -72,10 +72,7 @@ impl<'a> Placer<'a> {
     fn count(&mut self, path: &[u8]) -> Result<()> {
         self.entries += 1;
         if self.entries > self.options.budget.entries {
-            return Err(over_budget(
-                path,
-                "the layer has more entries than the budget allows",
-            ));
+            return Err(over_budget(path, "the layer has more entries than the budget allows"));
         }
         Ok(())
     }
@@ -92,10 +89,7 @@ impl<'a> Placer<'a> {
                 self.dirs.insert(PathBuf::new(), entry.metadata.clone());
                 return Ok(());
             }
-            return Err(refused(
-                "/",
-                "the entry would replace the root by something else",
-            ));
+            return Err(refused("/", "the entry would replace the root by something else"));
         };
         meta::check_xattrs(path, &entry.metadata)?;
         let Parent { at, dir, .. } = self.enter(path)?;
@@ -119,7 +113,7 @@ impl<'a> Placer<'a> {
     }
 
     fn directory(&mut self, dir: &Dir, name: &OsStr, path: &Path, meta: &Metadata) -> Result<()> {
-        match status(&self.union.top, path)? {
+        match here(dir, name, path)? {
             Some(found) if found.is_dir() => {}
             _ => self.make_dir(dir, name, path).map(drop)?,
         }
@@ -142,16 +136,12 @@ impl<'a> Placer<'a> {
                 this.policy.skip(path);
                 return Ok(());
             }
-            dir.create_node(name, node, entry.metadata.mode)
-                .map_err(failed("make device"))?;
-            this.policy
-                .set_entry(dir, name, path, &entry.metadata, true)
+            dir.create_node(name, node, entry.metadata.mode).map_err(failed("make device"))?;
+            this.policy.set_entry(dir, name, path, &entry.metadata, true)
         };
         match kind {
             Kind::File => {
-                let mut file = dir
-                    .create_file(name, 0o600)
-                    .map_err(failed("create file"))?;
+                let mut file = dir.create_file(name, 0o600).map_err(failed("create file"))?;
                 self.copy(content, &mut file, path)?;
                 self.policy.set_file(&file, path, &entry.metadata)
             }
@@ -159,16 +149,13 @@ impl<'a> Placer<'a> {
                 if target.is_empty() || target.len() > self.options.budget.path_len {
                     return Err(refused(path, "the link's target is empty or too long"));
                 }
-                dir.symlink(OsStr::from_bytes(target), name)
-                    .map_err(failed("make link"))?;
-                self.policy
-                    .set_entry(dir, name, path, &entry.metadata, false)
+                dir.symlink(OsStr::from_bytes(target), name).map_err(failed("make link"))?;
+                self.policy.set_entry(dir, name, path, &entry.metadata, false)
             }
             Kind::Fifo => {
                 dir.create_node(name, Node::Fifo, entry.metadata.mode)
                     .map_err(failed("make pipe"))?;
-                self.policy
-                    .set_entry(dir, name, path, &entry.metadata, true)
+                self.policy.set_entry(dir, name, path, &entry.metadata, true)
             }
             Kind::Char(major, minor) => device(self, Node::CharDevice(*major, *minor)),
             Kind::Block(major, minor) => device(self, Node::BlockDevice(*major, *minor)),
@@ -186,9 +173,9 @@ impl<'a> Placer<'a> {
         loop {
             match content.read(&mut self.buffer) {
                 Ok(0) => return Ok(()),
-                Ok(n) => file
-                    .write_all(&self.buffer[..n])
-                    .map_err(|e| Error::os("write", path, e))?,
+                Ok(n) => {
+                    file.write_all(&self.buffer[..n]).map_err(|e| Error::os("write", path, e))?
+                }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(Error::os("read layer", path, e)),
             }
@@ -199,12 +186,7 @@ impl<'a> Placer<'a> {
         let named = entry_path(link)?;
         let missing = || {
             let reason = format!("a hard link to {named:?}, which is no file of the image");
-            Error::new(
-                ErrorKind::InvalidPath,
-                "make hard link",
-                path.to_string_lossy(),
-                reason,
-            )
+            Error::new(ErrorKind::InvalidPath, "make hard link", path.to_string_lossy(), reason)
         };
         let original = named.file_name().ok_or_else(missing)?;
         let at = self.resolved(named.parent().unwrap_or(Path::new("")))?;
@@ -227,14 +209,11 @@ impl<'a> Placer<'a> {
     fn copy_up(&mut self, below: usize, path: &Path) -> Result<()> {
         let lower = &self.union.below[below];
         let metadata = meta::read(lower, path)?;
-        let mut content = lower
-            .open_file(path)
-            .map_err(|e| Error::fs("open", path, e))?;
+        let mut content = lower.open_file(path).map_err(|e| Error::fs("open", path, e))?;
         let Parent { at, dir, .. } = self.enter(path)?;
         let name = path.file_name().unwrap_or_default();
-        let mut file = dir
-            .create_file(name, 0o600)
-            .map_err(|e| Error::fs("create file", path, e))?;
+        let mut file =
+            dir.create_file(name, 0o600).map_err(|e| Error::fs("create file", path, e))?;
         self.copy(&mut content, &mut file, path)?;
         self.policy.set_file(&file, path, &metadata)?;
         self.leave(path, at, dir);
@@ -243,7 +222,7 @@ impl<'a> Placer<'a> {
 
     /// Removes what stands at a path of this directory, to make place for another entry.
     fn clear(&mut self, dir: &Dir, name: &OsStr, path: &Path) -> Result<()> {
-        let Some(found) = status(&self.union.top, path)? else {
+        let Some(found) = here(dir, name, path)? else {
             return Ok(());
         };
         let failed = |e| Error::fs("replace", path, e);
@@ -266,18 +245,12 @@ impl<'a> Placer<'a> {
         {
             return Ok(parent);
         }
-        let mut dir = self
-            .union
-            .top
-            .open_dir("")
-            .map_err(|e| Error::fs("open layer", named, e))?;
+        let mut dir = self.union.top.open_dir("").map_err(|e| Error::fs("open layer", named, e))?;
         let mut last = DirAt::default();
         for mut at in self.union.resolve(named)?.into_iter().skip(1) {
             let name = at.path.file_name().unwrap_or_default();
             if at.in_top {
-                dir = dir
-                    .open_dir(name)
-                    .map_err(|e| Error::fs("open directory", &at.path, e))?;
+                dir = dir.open_dir(name).map_err(|e| Error::fs("open directory", &at.path, e))?;
             } else {
                 self.count(at.path.as_os_str().as_bytes())?;
                 let metadata = self.metadata_below(&at)?;
@@ -293,11 +266,7 @@ impl<'a> Placer<'a> {
         if last.path.as_os_str().is_empty() {
             last = self.union.root()?;
         }
-        Ok(Parent {
-            named: named.to_path_buf(),
-            at: last,
-            dir,
-        })
+        Ok(Parent { named: named.to_path_buf(), at: last, dir })
     }
 
     /// Keeps the directory for the next entry, unless something was replaced meanwhile.
@@ -308,14 +277,13 @@ impl<'a> Placer<'a> {
 
     /// Makes a directory; in the place of a whiteout, one that hides what the whiteout hid.
     fn make_dir(&mut self, dir: &Dir, name: &OsStr, path: &Path) -> Result<Dir> {
-        let hidden = match status(&self.union.top, path)? {
+        let hidden = match here(dir, name, path)? {
             Some(found) => self.union.is_whiteout(&found),
             None => false,
         };
         self.clear(dir, name, path)?;
-        let made = dir
-            .create_dir(name, BUILDING)
-            .map_err(|e| Error::fs("make directory", path, e))?;
+        let made =
+            dir.create_dir(name, BUILDING).map_err(|e| Error::fs("make directory", path, e))?;
         if hidden {
             self.make_opaque(path)?;
         }
@@ -344,6 +312,15 @@ impl<'a> Placer<'a> {
             self.policy.set_dir(&dir, path, metadata)?;
         }
         Ok((self.entries, self.policy.into_skipped()))
+    }
+}
+
+/// What stands at a name of the directory that is being filled.
+fn here(dir: &Dir, name: &OsStr, path: &Path) -> Result<Option<container_fs::Metadata>> {
+    match dir.metadata(name) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == container_fs::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::fs("look up", path, error)),
     }
 }
 

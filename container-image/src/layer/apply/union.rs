@@ -64,21 +64,12 @@ impl Union {
             Form::Plain => None,
         };
         let below = match options.form {
-            Form::Overlay(_) => options
-                .lower
-                .iter()
-                .flatten()
-                .rev()
-                .map(|path| open(path))
-                .collect(),
+            Form::Overlay(_) => {
+                options.lower.iter().flatten().rev().map(|path| open(path)).collect()
+            }
             Form::Plain => Ok(Vec::new()),
         };
-        Ok(Self {
-            top: open(dir)?,
-            below: below?,
-            xattrs,
-            opaque: HashSet::new(),
-        })
+        Ok(Self { top: open(dir)?, below: below?, xattrs, opaque: HashSet::new() })
     }
 
     pub(super) fn root(&self) -> Result<DirAt> {
@@ -92,11 +83,7 @@ impl Union {
                 }
             }
         }
-        Ok(DirAt {
-            path,
-            in_top: true,
-            below,
-        })
+        Ok(DirAt { path, in_top: true, below })
     }
 
     /// The directory that `path` leads to, last, and those above it, from the root on; links are
@@ -119,11 +106,7 @@ impl Union {
                 Found::Dir(dir) => stack.push(dir),
                 Found::Nothing => {
                     let path = at.path.join(&name);
-                    stack.push(DirAt {
-                        path,
-                        in_top: false,
-                        below: Vec::new(),
-                    });
+                    stack.push(DirAt { path, in_top: false, below: Vec::new() });
                 }
                 Found::Link(target) => {
                     links += 1;
@@ -152,11 +135,7 @@ impl Union {
         {
             match metadata.file_type {
                 FileType::Directory => {
-                    found = Some(DirAt {
-                        path: path.clone(),
-                        in_top: true,
-                        below: Vec::new(),
-                    });
+                    found = Some(DirAt { path: path.clone(), in_top: true, below: Vec::new() });
                 }
                 _ if self.is_whiteout(&metadata) => return Ok(Found::Nothing),
                 FileType::Symlink => return self.link(&self.top, &path),
@@ -174,10 +153,7 @@ impl Union {
             match (&mut found, metadata.file_type) {
                 _ if self.is_whiteout(&metadata) => break,
                 (found, FileType::Directory) => {
-                    let dir = || DirAt {
-                        path: path.clone(),
-                        ..DirAt::default()
-                    };
+                    let dir = || DirAt { path: path.clone(), ..DirAt::default() };
                     found.get_or_insert_with(dir).below.push(index);
                 }
                 (Some(_), _) => break,
@@ -193,10 +169,7 @@ impl Union {
 
     /// Whether a layer below shows something at this name.
     pub(super) fn exists_below(&self, at: &DirAt, name: &OsStr) -> Result<bool> {
-        let below_only = DirAt {
-            in_top: false,
-            ..at.clone()
-        };
+        let below_only = DirAt { in_top: false, ..at.clone() };
         Ok(!matches!(self.find(&below_only, name)?, Found::Nothing))
     }
 
@@ -206,9 +179,7 @@ impl Union {
     }
 
     fn link(&self, root: &Root, path: &Path) -> Result<Found> {
-        root.read_link(path)
-            .map(Found::Link)
-            .map_err(|e| Error::fs("read link", path, e))
+        root.read_link(path).map(Found::Link).map_err(|e| Error::fs("read link", path, e))
     }
 
     fn is_opaque_below(&self, index: usize, path: &Path) -> Result<bool> {
@@ -233,10 +204,5 @@ pub(super) fn status(root: &Root, path: &Path) -> Result<Option<container_fs::Me
 }
 
 fn bad_parent(path: &Path, reason: &'static str) -> Error {
-    Error::new(
-        ErrorKind::InvalidPath,
-        "resolve entry",
-        path.to_string_lossy(),
-        reason,
-    )
+    Error::new(ErrorKind::InvalidPath, "resolve entry", path.to_string_lossy(), reason)
 }
