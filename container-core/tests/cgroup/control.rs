@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use container_core::ErrorKind;
 use container_core::cgroup::{Controller, Controllers, Hierarchy, Layout, Resources, Version};
 
-use crate::support::{Job, SPIN, eventually, group, is_gone, layouts};
+use crate::support::{Job, SPIN, eventually, group, is_gone, layouts, without};
 
 #[test]
 fn attach_enters_every_hierarchy_spanned_and_no_other() {
@@ -148,6 +148,25 @@ fn killing_misses_no_fork() {
         assert!(group.processes().unwrap().is_empty());
         group.remove().unwrap();
     }
+}
+
+/// v1 without a freezer: killing still works, stopping says what is missing.
+#[test]
+fn without_a_freezer() {
+    if !testkit::require_root() || !testkit::require_cgroup1() {
+        return;
+    }
+    let hierarchy = without("cgroup2", "freezer");
+    let group = group(&hierarchy, Controller::Pids);
+    assert_eq!(group.directories().count(), 1);
+    let error = group.freeze().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("mount -t cgroup -o freezer"), "{error}");
+    let mut job = Job::running(&group, "for i in 1 2 3 4; do sleep 60 & done; wait");
+    eventually("it forks", || group.processes().unwrap().len() == 5);
+    group.kill().unwrap();
+    assert!(job.was_killed());
+    assert!(!group.is_populated().unwrap());
 }
 
 #[test]

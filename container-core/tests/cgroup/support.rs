@@ -18,12 +18,25 @@ pub(crate) fn layouts() -> Vec<Hierarchy> {
     all
 }
 
-/// What is left of the machine with only the mounts of one file system type.
+/// The machine with only the cgroup mounts of one file system type.
 pub(crate) fn only(fs_type: &str) -> Hierarchy {
+    seen(|mount| mount.contains(&format!(" - {fs_type} ")))
+}
+
+/// The machine without the cgroup mounts of a file system type, and without a v1 controller.
+pub(crate) fn without(fs_type: &str, controller: &str) -> Hierarchy {
+    seen(|mount| {
+        let is_v1_of_it = mount.contains(" - cgroup ") && mount.contains(controller);
+        !mount.contains(&format!(" - {fs_type} ")) && !is_v1_of_it
+    })
+}
+
+/// The machine with those of its cgroup mounts that are let through.
+fn seen(keep: impl Fn(&str) -> bool) -> Hierarchy {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let kept: String = mountinfo
         .lines()
-        .filter(|line| !line.contains(" - cgroup") || line.contains(&format!(" - {fs_type} ")))
+        .filter(|line| !line.contains(" - cgroup") || keep(line))
         .map(|line| format!("{line}\n"))
         .collect();
     Hierarchy::from_texts(&kept, &fs::read_to_string("/proc/self/cgroup").unwrap())

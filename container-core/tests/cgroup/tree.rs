@@ -6,7 +6,7 @@ use container_core::cgroup::{
     Controller, Controllers, Hierarchy, Layout, Resources, Version, probe,
 };
 
-use crate::support::{Job, group, is_gone, layouts};
+use crate::support::{Job, group, is_gone, layouts, only};
 
 #[test]
 fn discovery_agrees_with_the_machine() {
@@ -141,16 +141,26 @@ fn bad_paths_are_refused() {
     }
 }
 
+/// The v2 hierarchy alone, and a controller of it that tolerates no processes in between.
+fn v2_with_a_controller() -> Option<(Hierarchy, Controller)> {
+    let hierarchy = only("cgroup2");
+    let controllers = hierarchy.unified()?.controllers();
+    let controller = [Controller::Memory, Controller::HugeTlb]
+        .into_iter()
+        .find(|controller| controllers.contains(*controller))?;
+    Some((hierarchy, controller))
+}
+
 /// v2: a cgroup with processes cannot hand controllers down, and the error says which and who.
 #[test]
 fn an_occupied_ancestor_is_named() {
-    if !testkit::require_root() || !testkit::require_cgroup2() {
+    if !testkit::require_root() {
         return;
     }
-    let hierarchy = Hierarchy::discover().unwrap();
-    let group = group(&hierarchy, Controller::Memory);
+    let Some((hierarchy, controller)) = v2_with_a_controller() else { return };
+    let group = group(&hierarchy, controller);
     let job = Job::attached(&group, "sleep 60");
-    let error = group.create_child("inner", Controller::Memory).unwrap_err();
+    let error = group.create_child("inner", controller).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     let text = error.to_string();
     assert!(text.contains(group.path()) && text.contains(&job.pid().to_string()), "{text}");
@@ -159,23 +169,22 @@ fn an_occupied_ancestor_is_named() {
     group.create_child("inner", Controllers::NONE).unwrap();
 }
 
-/// v2: a controller that an ancestor was not given cannot be had below it.
+/// v2: controllers are enabled in every ancestor on the way.
 #[test]
-fn an_ancestor_without_the_controller_is_named_or_given_it() {
-    if !testkit::require_root() || !testkit::require_cgroup2() {
+fn controllers_are_enabled_down_the_path() {
+    if !testkit::require_root() {
         return;
     }
-    let hierarchy = Hierarchy::discover().unwrap();
+    let Some((hierarchy, controller)) = v2_with_a_controller() else { return };
     let group = group(&hierarchy, Controllers::NONE);
     let child = group.create_child("a", Controllers::NONE).unwrap();
-    let path = format!("{}/b", child.path());
-    let deep = hierarchy.create(&path, [Controller::Memory, Controller::Pids]).unwrap();
-    deep.apply(&Resources::new().memory_max(1 << 20).pids_max(3)).unwrap();
-    let control = |path: &str| {
-        fs::read_to_string(format!("/sys/fs/cgroup{path}/cgroup.subtree_control")).unwrap()
-    };
-    for path in [group.path(), child.path()] {
-        assert!(control(path).contains("memory") && control(path).contains("pids"));
+    assert!(!child.controllers().contains(controller));
+    let deep = hierarchy.create(&format!("{}/b/c", child.path()), controller).unwrap();
+    assert!(deep.controllers().contains(controller));
+    for ancestor in [&group, &child, &deep.parent().unwrap().unwrap()] {
+        let directory = ancestor.directories().next().unwrap();
+        let enabled = fs::read_to_string(directory.join("cgroup.subtree_control")).unwrap();
+        assert_eq!(enabled.trim(), controller.to_string());
     }
 }
 
