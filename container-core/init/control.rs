@@ -3,15 +3,15 @@
 use crate::kernel::{self, Errno, sys};
 use crate::memory;
 use crate::raw::nr;
-use crate::wire::{self, Launch, MAX_PLAN, MAX_SLOTS, MAX_TEXT, Record};
+use crate::wire::{self, Launch, MAX_PLAN, MAX_SLOTS, MAX_TEXT, Record, Refusal};
 
 /// The byte that lets a waiting init go on; any other tells it to end.
 const GO: u8 = 1;
 
 pub struct Control {
     socket: i32,
-    /// Go-aheads that came in one read with the plan.
-    early: usize,
+    /// What came in one read with the plan: bytes for the coming waits.
+    early: &'static [u8],
 }
 
 /// The registers: descriptors by slot number, -1 where empty.
@@ -19,18 +19,27 @@ pub type Slots = [i32; MAX_SLOTS];
 
 impl Control {
     pub const fn new(socket: i32) -> Self {
-        Self { socket, early: 0 }
+        Self { socket, early: &[] }
     }
 
     /// Receives the launch message: the slots' descriptors and the plan.
-    pub fn receive(&mut self) -> Option<(Slots, &'static mut [u8])> {
+    pub fn receive(&mut self) -> Result<(Slots, &'static mut [u8]), Refusal> {
         // SAFETY: receive is called once.
-        let mut buffer = unsafe { memory::small_buffer() };
-        let mut have = kernel::read(self.socket, buffer).ok()?;
+        let buffer = unsafe { memory::small_buffer() };
+        let mut have = 0;
         while have < size_of::<Launch>() {
-            have += self.more(buffer, have)?;
+            have += self.more(buffer, have).ok_or(Refusal::Size)?;
         }
         let launch = launch_of(buffer)?;
+        self.receive_rest(buffer, have, &launch).ok_or(Refusal::Size)
+    }
+
+    fn receive_rest(
+        &mut self,
+        mut buffer: &'static mut [u8],
+        mut have: usize,
+        launch: &Launch,
+    ) -> Option<(Slots, &'static mut [u8])> {
         let slot_bytes = (launch.slots as usize * 4).next_multiple_of(8);
         let head = size_of::<Launch>() + slot_bytes;
         let whole = head + launch.plan as usize;
@@ -42,12 +51,13 @@ impl Control {
         while have < whole {
             have += self.more(buffer.get_mut(..whole)?, have)?;
         }
-        self.early = have - whole;
         let mut slots = [-1; MAX_SLOTS];
         for (index, slot) in slots.iter_mut().enumerate().take(launch.slots as usize) {
             *slot = word(buffer, size_of::<Launch>() + index * 4)? as i32;
         }
-        Some((slots, buffer.get_mut(head..whole)?))
+        let (message, early) = buffer.split_at_mut_checked(whole)?;
+        self.early = early.get(..have - whole)?;
+        Some((slots, message.get_mut(head..)?))
     }
 
     fn more(&self, buffer: &mut [u8], have: usize) -> Option<usize> {
@@ -60,12 +70,13 @@ impl Control {
     /// Waits for the parent's go-ahead; ends the process when the parent has
     /// died (end of file) or says so.
     pub fn wait(&mut self) {
-        if self.early > 0 {
-            self.early -= 1;
-            return;
-        }
         let mut byte = [0u8; 1];
-        if kernel::read(self.socket, &mut byte) != Ok(1) || byte[0] != GO {
+        if let Some((first, rest)) = self.early.split_first() {
+            (byte[0], self.early) = (*first, rest);
+        } else if kernel::read(self.socket, &mut byte) != Ok(1) {
+            kernel::exit(kernel::EXIT_SETUP);
+        }
+        if byte[0] != GO {
             kernel::exit(kernel::EXIT_SETUP);
         }
     }
@@ -148,17 +159,16 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(four))
 }
 
-fn launch_of(bytes: &[u8]) -> Option<Launch> {
-    let launch = Launch {
-        magic: word(bytes, 0)?,
-        slots: word(bytes, 4)?,
-        plan: word(bytes, 8)?,
-        reserved: word(bytes, 12)?,
-    };
-    let sane = launch.magic == wire::LAUNCH_MAGIC
-        && launch.slots as usize <= MAX_SLOTS
-        && launch.plan as usize <= MAX_PLAN;
-    if sane { Some(launch) } else { None }
+fn launch_of(bytes: &[u8]) -> Result<Launch, Refusal> {
+    let field = |at: usize| word(bytes, at).ok_or(Refusal::Size);
+    let launch = Launch { magic: field(0)?, slots: field(4)?, plan: field(8)?, reserved: field(12)? };
+    if launch.magic != wire::LAUNCH_MAGIC || launch.reserved != 0 {
+        return Err(Refusal::Magic);
+    }
+    if launch.slots as usize > MAX_SLOTS || launch.plan as usize > MAX_PLAN {
+        return Err(Refusal::Size);
+    }
+    Ok(launch)
 }
 
 fn map(length: usize) -> Option<&'static mut [u8]> {

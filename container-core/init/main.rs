@@ -69,8 +69,11 @@ unsafe extern "C" fn main(stack: *const usize) -> ! {
     };
     let mut control = Control::new(socket);
     match control.receive() {
-        Some((slots, plan)) => interpret::run(control, slots, plan),
-        None => kernel::exit(kernel::EXIT_SETUP),
+        Ok((slots, plan)) => interpret::run(control, slots, plan),
+        Err(refusal) => {
+            control.send(wire::record::REFUSED, 0, refusal as i32, &[]);
+            kernel::exit(kernel::EXIT_SETUP);
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Refusal {
             6 => "a field that the operation does not take, or out of its range",
             7 => "a slot is used before it is filled",
             8 => "a string without its end or with a NUL in it",
-            9 => "a list out of its region or without its end",
+            9 => "a list out of its region, without its end or across another",
             10 => "the last operation, and only the last, must be exec",
             _ => "refused for an unknown reason",
         }
@@ -158,6 +158,10 @@ fn check_op(
         // The environment list is packed into x.
         let environment = Span { at: op.x as u32, len: (op.x >> 32) as u32 };
         check_span(Bytes::List, environment, header, plan)?;
+        // The init turns offsets into pointers in place, once each.
+        if overlap(op.s, op.t) || overlap(op.s, environment) || overlap(op.t, environment) {
+            return Err(Refusal::List);
+        }
         if op.y != 0 {
             return Err(Refusal::Field);
         }
@@ -200,10 +204,12 @@ fn check_span(kind: Bytes, span: Span, header: &Header, plan: &[u8]) -> Result<(
         Bytes::Zero if span == Span::default() => Ok(()),
         Bytes::Zero => Err(Refusal::Field),
         Bytes::Text => check_text(span, header, plan),
-        Bytes::Raw(_) if span == Span::default() => Ok(()),
-        Bytes::Raw(unit) => {
-            let bytes = in_blob(span, header, plan).ok_or(Refusal::Text)?;
-            if (bytes.len() as u32).is_multiple_of(unit) { Ok(()) } else { Err(Refusal::Field) }
+        Bytes::Raw { least: 0, .. } if span == Span::default() => Ok(()),
+        Bytes::Raw { unit, least, most } => {
+            let length = in_blob(span, header, plan).ok_or(Refusal::Text)?.len() as u32;
+            let units = length.checked_div(unit).ok_or(Refusal::Field)?;
+            let fits = length.is_multiple_of(unit) && (least..=most).contains(&units);
+            if fits { Ok(()) } else { Err(Refusal::Field) }
         }
         Bytes::List => check_list(span, header, plan),
         Bytes::SomeList if span.len == 0 => Err(Refusal::List),
@@ -241,6 +247,12 @@ fn check_list(span: Span, header: &Header, plan: &[u8]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether two lists share an entry, the final zeros counted.
+fn overlap(one: Span, other: Span) -> bool {
+    let end = |list: Span| u64::from(list.at) + (u64::from(list.len) + 1) * 8;
+    u64::from(one.at) < end(other) && u64::from(other.at) < end(one)
 }
 
 /// Entry `index` of the list at `at`.

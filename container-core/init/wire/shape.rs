@@ -30,8 +30,8 @@ pub enum Bytes {
     Zero,
     /// A string with its NUL and no other.
     Text,
-    /// Any bytes, a multiple of this long.
-    Raw(u32),
+    /// Any bytes: units of `unit` bytes, from `least` to `most` of them.
+    Raw { unit: u32, least: u32, most: u32 },
     /// A list of strings; empty allowed.
     List,
     /// A list of at least one string.
@@ -50,6 +50,11 @@ pub struct Shape {
     pub t: Bytes,
 }
 
+/// The kernel's `NGROUPS_MAX`.
+const MAX_GROUPS: u32 = 65536;
+/// The kernel's `BPF_MAXINSNS`; the length that it is told has 16 bits.
+const MAX_FILTER: u32 = 4096;
+
 const NONE: Shape = Shape {
     a: Num::Zero,
     b: Num::Zero,
@@ -59,6 +64,10 @@ const NONE: Shape = Shape {
     s: Bytes::Zero,
     t: Bytes::Zero,
 };
+
+const fn raw(unit: u32, least: u32, most: u32) -> Bytes {
+    Bytes::Raw { unit, least, most }
+}
 
 /// The fields that operation `code` takes; `None` for an unknown code.
 #[must_use]
@@ -75,9 +84,9 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::UNSHARE => Shape { x: Bits(0x7e02_0080), ..NONE },
         code::FORK => all,
         code::SET_UID | code::SET_GID => id,
-        code::SET_GROUPS => Shape { s: Bytes::Raw(4), ..NONE },
+        code::SET_GROUPS => Shape { s: raw(4, 0, MAX_GROUPS), ..NONE },
         code::SET_HOSTNAME | code::SET_DOMAINNAME => text,
-        code::WRITE_PROC => Shape { s: Bytes::Text, t: Bytes::Raw(1), ..NONE },
+        code::WRITE_PROC => Shape { s: Bytes::Text, t: raw(1, 1, 4096), ..NONE },
         code::PROPAGATION => Shape { x: Bits(0x001e_0000), ..NONE },
         code::OPEN_TREE => {
             Shape { a: SlotOrCwd, b: Fills, x: Bits(0x8_9901), s: Bytes::Text, ..NONE }
@@ -109,14 +118,14 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::CONTROLLING_TTY => Shape { a: Slot, ..NONE },
         code::DUP => Shape { a: Slot, b: Max(4096), ..NONE },
         code::CAP_BOUNDING => Shape { x: Any, a: Max(63), ..NONE },
-        code::CAP_SET => Shape { x: Any, y: Any, s: Bytes::Raw(8), ..NONE },
+        code::CAP_SET => Shape { x: Any, y: Any, s: raw(8, 1, 1), ..NONE },
         code::CAP_AMBIENT => Shape { x: Any, ..NONE },
         code::DUMPABLE => Shape { a: Max(1), ..NONE },
         code::PARENT_DEATH => Shape { a: Max(64), ..NONE },
-        code::SECCOMP => Shape { x: Any, s: Bytes::Raw(8), ..NONE },
-        code::INIT => Shape { x: Any, s: Bytes::Raw(8), ..NONE },
+        code::SECCOMP => Shape { x: Any, s: raw(8, 1, MAX_FILTER), ..NONE },
+        code::INIT => Shape { x: Any, s: raw(8, 0, MAX_FILTER), ..NONE },
         code::CLOSE_FROM => Shape { a: Max(4096), ..NONE },
-        code::EXEC => Shape { s: Bytes::SomeList, t: Bytes::List, x: Any, y: Any, ..NONE },
+        code::EXEC => Shape { s: Bytes::SomeList, t: Bytes::SomeList, x: Any, y: Any, ..NONE },
         _ => return None,
     })
 }

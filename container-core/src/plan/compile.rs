@@ -38,8 +38,8 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
     let user = credentials::resolve_user(description)?;
     let host = host_steps(description)?;
     check_mapped(user.as_ref(), host.mappings.as_ref())?;
-    let stream_slots = stream_slots(description);
-    let stdio = stream_slots.iter().filter(|has| **has).count() as u32;
+    let streams = streams(description);
+    let stdio = count_slots(&streams);
     let mut assembly = Assembly::new(stdio, descriptors(description));
     let scope = Scope { description, caller: &caller, host: &host, user: user.as_ref() };
     let second_clone = scope.add_namespaces(&mut assembly)?;
@@ -63,7 +63,7 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
         steps: assembly.steps,
         bytes,
         host,
-        stream_slots,
+        streams,
         descriptors: assembly.descriptors,
         reserved: 3 + description.passed.len() as u32,
         waits_for_start: description.waits_for_start,
@@ -71,12 +71,21 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
     })
 }
 
-/// Which standard streams are opened at spawn and handed to the init.
-fn stream_slots(description: &Description) -> [bool; 3] {
+/// The standard streams to open for each process; a terminal replaces all.
+fn streams(description: &Description) -> [Stdio; 3] {
     if description.terminal.is_some() {
-        return [false; 3];
+        return [Stdio::Inherit, Stdio::Inherit, Stdio::Inherit];
     }
-    description.streams.each_ref().map(|stream| !matches!(stream, Stdio::Inherit))
+    description.streams.clone()
+}
+
+/// How many of them get a slot.
+fn count_slots(streams: &[Stdio; 3]) -> u32 {
+    streams.iter().filter(|stream| has_slot(stream)).count() as u32
+}
+
+fn has_slot(stream: &Stdio) -> bool {
+    !matches!(stream, Stdio::Inherit)
 }
 
 /// Descriptors that the plan owns, in slot order.
@@ -273,8 +282,8 @@ impl Scope<'_> {
 
     /// Puts the standard streams and passed descriptors in their places.
     fn add_streams(&self, assembly: &mut Assembly) -> Result<Option<Slot>> {
-        let streams = stream_slots(self.description);
-        let first = streams.iter().filter(|has| **has).count() as u32;
+        let streams = streams(self.description);
+        let first = count_slots(&streams);
         // Before the terminal is opened, which takes the lowest free number.
         for (index, _) in self.description.passed.iter().enumerate() {
             let op = Op::Dup { slot: Slot(first + index as u32), to: 3 + index as u32 };
@@ -295,8 +304,8 @@ impl Scope<'_> {
             terminal = Some(out);
         }
         let mut slot = 0;
-        for (to, has) in streams.into_iter().enumerate() {
-            if has {
+        for (to, stream) in streams.iter().enumerate() {
+            if has_slot(stream) {
                 let op = Op::Dup { slot: Slot(slot), to: to as u32 };
                 assembly.push(op, "the standard stream as described");
                 slot += 1;

@@ -88,8 +88,8 @@ fn placed(mut op: wire::Op, lists_at: u32, blob_at: u32) -> wire::Op {
     };
     let place = |kind: Bytes, span: Span| match kind {
         Bytes::Zero => span,
-        Bytes::Raw(_) if span.len == 0 => span,
-        Bytes::Text | Bytes::Raw(_) => Span { at: span.at + blob_at, ..span },
+        Bytes::Raw { .. } if span.len == 0 => span,
+        Bytes::Text | Bytes::Raw { .. } => Span { at: span.at + blob_at, ..span },
         Bytes::List | Bytes::SomeList => Span { at: span.at + lists_at, ..span },
     };
     op.s = place(shape.s, op.s);

@@ -25,8 +25,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::cgroup::Cgroup;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
+use crate::process::{self, ExitStatus, Output, Process, Stdio};
 
 mod assemble;
 mod compile;
@@ -85,8 +86,8 @@ pub struct Plan {
     pub(crate) steps: Vec<InitStep>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) host: HostSteps,
-    /// For each of the three standard streams, whether it has a slot.
-    pub(crate) stream_slots: [bool; 3],
+    /// The standard streams that are opened for each process.
+    pub(crate) streams: [Stdio; 3],
     pub(crate) descriptors: Vec<Arc<OwnedFd>>,
     /// Descriptors 0 to this are the payload's own numbers.
     pub(crate) reserved: u32,
@@ -126,6 +127,31 @@ impl Plan {
             why: step.why,
         }));
         steps
+    }
+
+    /// Makes a process of it; what
+    /// [`ProcessBuilder::spawn`](crate::ProcessBuilder::spawn) does after
+    /// compiling. A plan kept saves the compilation.
+    ///
+    /// # Errors
+    ///
+    /// Any failing step, with its name; nothing is left of the process then.
+    pub fn spawn(&self) -> Result<Process> {
+        process::spawn(self)
+    }
+
+    /// Makes a process of it and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`spawn`](Self::spawn) and of [`Process::wait`].
+    pub fn status(&self) -> Result<ExitStatus> {
+        self.run().map(|output| output.status)
+    }
+
+    /// Likewise, and reads the streams that are pipes to their ends.
+    pub(crate) fn run(&self) -> Result<Output> {
+        process::run(self)
     }
 
     /// The failing operation in words.

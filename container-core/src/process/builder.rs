@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::companions::Companions;
-use super::handle::{Output, Process};
-use super::spawn;
+use super::handle::{ExitStatus, Output, Process};
 use super::stdio::{Stdio, WindowSize};
 use crate::capability::Capabilities;
 use crate::cgroup::Cgroup;
@@ -362,11 +361,20 @@ impl ProcessBuilder {
     /// Those of [`plan`](Self::plan), and any failing step, with its name;
     /// nothing is left of the process then.
     pub fn spawn(&self) -> Result<Process> {
-        let process = spawn::spawn(&self.plan()?, &self.description.streams)?;
+        let process = self.plan()?.spawn()?;
         if let Some(enter) = &self.description.enter {
             process.join(&enter.companions);
         }
         Ok(process)
+    }
+
+    /// Runs it to its end; the streams are as described.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`spawn`](Self::spawn) and of [`Process::wait`].
+    pub fn status(&self) -> Result<ExitStatus> {
+        self.plan()?.status()
     }
 
     /// Runs it to its end and collects what it wrote: standard output and
@@ -377,12 +385,7 @@ impl ProcessBuilder {
     /// Those of [`spawn`](Self::spawn) and of reading.
     pub fn output(&self) -> Result<Output> {
         let builder = self.clone();
-        builder
-            .stdin(Stdio::Null)
-            .stdout(Stdio::Pipe)
-            .stderr(Stdio::Pipe)
-            .spawn()?
-            .wait_with_output()
+        builder.stdin(Stdio::Null).stdout(Stdio::Pipe).stderr(Stdio::Pipe).plan()?.run()
     }
 
     /// The program as given.

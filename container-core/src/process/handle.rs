@@ -296,7 +296,7 @@ impl Drop for Process {
 }
 
 /// Reads two pipes to their ends without either blocking the other.
-fn read_both(
+pub(super) fn read_both(
     first: Option<PipeReader>,
     second: Option<PipeReader>,
 ) -> io::Result<(Vec<u8>, Vec<u8>)> {

@@ -23,7 +23,11 @@ mod clone;
 mod companions;
 mod handle;
 mod image;
+#[cfg(test)]
+mod interpreter_tests;
+mod launch;
 mod mappings;
+mod receive;
 mod spawn;
 mod stdio;
 
@@ -34,3 +38,4 @@ pub use stdio::{Stdio, WindowSize};
 pub(crate) use builder::{Description, Enter};
 pub(crate) use companions::Companions;
 pub(crate) use mappings::{best_mappings, is_single};
+pub(crate) use spawn::{run, spawn};

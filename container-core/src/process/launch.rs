@@ -1,0 +1,233 @@
+//! From a plan to a process that carries it out.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::socket::{MsgFlags, send};
+
+use super::clone::{self, Birth, Born};
+use super::stdio;
+use super::{image, mappings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Plan;
+use crate::plan::wire;
+
+/// The byte that lets a waiting init go on.
+pub(super) const GO: &[u8] = &[1];
+
+/// A cloned process that is killed and reaped unless it becomes a
+/// [`Process`](super::Process).
+#[derive(Debug)]
+pub(super) struct Unborn(Option<Born>);
+
+impl Unborn {
+    pub(super) fn new(born: Born) -> Self {
+        Self(Some(born))
+    }
+
+    pub(super) fn finish(mut self) -> Option<Born> {
+        self.0.take()
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.as_ref().map_or(0, |born| born.pid)
+    }
+
+    /// Learns the number of a process that came as a pidfd.
+    pub(super) fn find_pid(&mut self) -> Result<()> {
+        if let Some(born) = &mut self.0 {
+            born.pid = pid_of(&born.pidfd)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for its end and reaps it.
+    pub(super) fn wait(mut self) -> Result<crate::sys::WaitStatus> {
+        let failed = |error| Error::os("waitid", "", error);
+        let status = match &self.0 {
+            Some(born) => crate::sys::wait_pidfd(born.pidfd.as_fd(), libc::WEXITED),
+            None => Ok(None),
+        };
+        let status = match (status, &self.0) {
+            (Err(error), Some(born)) if error.raw_os_error() == Some(libc::ECHILD) => {
+                crate::sys::exit_status_of(born.pidfd.as_fd()).ok_or_else(|| failed(error))?
+            }
+            (status, _) => status.map_err(failed)?.unwrap_or_default(),
+        };
+        self.0 = None;
+        Ok(status)
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some(born) = &self.0 {
+            let _ = crate::sys::signal_pidfd(born.pidfd.as_fd(), libc::SIGKILL);
+            let _ = crate::sys::wait_pidfd(born.pidfd.as_fd(), libc::WEXITED);
+        }
+    }
+}
+
+/// A process that executes the init, which carries the plan out by now.
+#[derive(Debug)]
+pub(super) struct Launched {
+    pub(super) unborn: Unborn,
+    pub(super) control: UnixStream,
+    /// Our ends of the standard streams that are pipes.
+    pub(super) streams: OurEnds,
+}
+
+/// Clones, and does the host's part of the plan.
+pub(super) fn launch(plan: &Plan) -> Result<Launched> {
+    let image = image::image()?;
+    let (control, theirs) =
+        UnixStream::pair().map_err(|error| Error::os("socketpair", "control", error))?;
+    let theirs = above(Arc::new(theirs.into()), plan.reserved)?;
+    let (streams, slots) = fill_slots(plan)?;
+    let message = launch_message(plan, &slots);
+    let sent = send_what_fits(&control, &message)?;
+    let unborn = Unborn::new(make(plan, &image, &theirs, &slots)?);
+    drop((theirs, slots));
+    prepare(plan, &unborn, &control, &message[sent..])?;
+    Ok(Launched { unborn, control, streams })
+}
+
+/// A descriptor with a number that no stream or passed descriptor takes.
+fn above(descriptor: Arc<OwnedFd>, reserved: u32) -> Result<Arc<OwnedFd>> {
+    if descriptor.as_raw_fd() >= reserved as RawFd {
+        return Ok(descriptor);
+    }
+    let moved = fcntl(descriptor.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(reserved as RawFd))
+        .map_err(|error| Error::os("fcntl F_DUPFD_CLOEXEC", reserved.to_string(), error))?;
+    Ok(Arc::new(crate::sys::adopt(moved)))
+}
+
+/// Our ends of the standard streams.
+type OurEnds = [Option<OwnedFd>; 3];
+
+/// Opens the streams and collects the descriptors of the inherited slots: the
+/// child's ends, then what the plan owns.
+fn fill_slots(plan: &Plan) -> Result<(OurEnds, Vec<Arc<OwnedFd>>)> {
+    let mut ours = [None, None, None];
+    let mut slots = Vec::with_capacity(3 + plan.descriptors.len());
+    for (index, stdio) in plan.streams.iter().enumerate() {
+        if let Some(stream) = stdio::open(stdio, index)? {
+            slots.push(above(stream.child, plan.reserved)?);
+            ours[index] = stream.ours;
+        }
+    }
+    for descriptor in &plan.descriptors {
+        slots.push(above(Arc::clone(descriptor), plan.reserved)?);
+    }
+    Ok((ours, slots))
+}
+
+fn launch_message(plan: &Plan, slots: &[Arc<OwnedFd>]) -> Vec<u8> {
+    let padded = (slots.len() * 4).next_multiple_of(8);
+    let head = size_of::<wire::Launch>() + padded;
+    let mut message = Vec::with_capacity(head + plan.bytes.len());
+    for word in [wire::LAUNCH_MAGIC, slots.len() as u32, plan.bytes.len() as u32, 0] {
+        message.extend(word.to_le_bytes());
+    }
+    for slot in slots {
+        message.extend(slot.as_raw_fd().to_le_bytes());
+    }
+    message.resize(head, 0);
+    message.extend(&plan.bytes);
+    message
+}
+
+/// Sends without blocking: the receiver does not exist yet.
+fn send_what_fits(control: &UnixStream, message: &[u8]) -> Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    match send(control.as_raw_fd(), message, flags) {
+        Ok(sent) => Ok(sent),
+        Err(Errno::EAGAIN) => Ok(0),
+        Err(error) => Err(Error::os("send", "plan", error)),
+    }
+}
+
+fn make(
+    plan: &Plan,
+    image: &Arc<OwnedFd>,
+    theirs: &Arc<OwnedFd>,
+    slots: &[Arc<OwnedFd>],
+) -> Result<Born> {
+    let mut control_text = theirs.as_raw_fd().to_string().into_bytes();
+    control_text.push(0);
+    let mut keep: Vec<RawFd> = slots.iter().map(|slot| slot.as_raw_fd()).collect();
+    keep.push(theirs.as_raw_fd());
+    let birth = Birth {
+        flags: plan.host.clone_flags,
+        cgroup: plan.host.cgroup.as_ref().and_then(|cgroup| cgroup.enter_fd()),
+        control_text: &control_text,
+        init: image.as_fd(),
+        keep: &keep,
+    };
+    clone::clone_and_exec(&birth).map_err(|(step, error)| clone_error(plan, step, error))
+}
+
+/// A failed clone in words: which of the flags could be meant.
+fn clone_error(plan: &Plan, step: &'static str, error: std::io::Error) -> Error {
+    let object = plan.steps().first().map(|step| step.call.clone()).unwrap_or_default();
+    let errno = error.raw_os_error();
+    let failed = Error::os(step, object, error);
+    match errno {
+        Some(libc::EPERM) if step == "clone3" => failed.hint(
+            "new namespaces take CAP_SYS_ADMIN: run as root, or add a new user namespace \
+             (Namespaces::with(NamespaceKind::User)), which the system may restrict by \
+             user.max_user_namespaces or kernel.unprivileged_userns_clone",
+        ),
+        Some(libc::ENOSPC | libc::EUSERS) => {
+            failed.hint("a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces")
+        }
+        Some(libc::EINVAL) => failed.hint("the kernel lacks one of these namespaces"),
+        Some(libc::ENOSYS) => failed.hint("Linux 5.7 or newer is needed, or clone3 is filtered"),
+        Some(libc::EAGAIN) => {
+            failed.hint("a limit on processes is reached: RLIMIT_NPROC or pids.max")
+        }
+        Some(libc::EACCES) if step != "clone3" => {
+            failed.hint("the init's memfd must be executable: see vm.memfd_noexec")
+        }
+        _ => failed,
+    }
+}
+
+/// The parent's own steps while the init reads its plan.
+fn prepare(plan: &Plan, unborn: &Unborn, control: &UnixStream, rest: &[u8]) -> Result<()> {
+    if let Some(mappings) = &plan.host.mappings {
+        mappings::write(unborn.pid(), mappings)?;
+    }
+    if let Some(cgroup) = plan.host.cgroup.as_ref().filter(|cgroup| cgroup.needs_attach()) {
+        cgroup.attach(unborn.pid())?;
+    }
+    // What a dead init can't take shows in its records, or in their absence.
+    send_blocking(control, rest);
+    if plan.host.waits {
+        send_blocking(control, GO);
+    }
+    Ok(())
+}
+
+pub(super) fn send_blocking(control: &UnixStream, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match send(control.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+            Ok(sent) => bytes = &bytes[sent..],
+            Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// The number of a process, from the kernel's description of its pidfd.
+fn pid_of(pidfd: &OwnedFd) -> Result<u32> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| Error::os("read", path.clone(), error))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+        .ok_or_else(|| Error::with(ErrorKind::NotFound, "read", path, "the process is gone"))
+}

@@ -1,0 +1,145 @@
+//! The init's records, as the parent reads them.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Plan;
+use crate::plan::wire::{self, Record, record};
+
+/// Reads the init's records.
+pub(super) struct Receiver<'a> {
+    plan: &'a Plan,
+    control: &'a UnixStream,
+    /// The pidfd of a second clone.
+    pub(super) forked: Option<OwnedFd>,
+    /// The master of a terminal.
+    pub(super) terminal: Option<OwnedFd>,
+}
+
+impl<'a> Receiver<'a> {
+    pub(super) fn new(plan: &'a Plan, control: &'a UnixStream) -> Self {
+        Self { plan, control, forked: None, terminal: None }
+    }
+
+    /// Until the created report (`true`) or the end of file (`false`). After
+    /// a failure on to the end of file, as a second clone may still be told.
+    pub(super) fn run(&mut self, until_created: bool) -> Result<bool> {
+        let mut kept = Vec::new();
+        let mut failure = None;
+        loop {
+            let read = self.receive(&mut kept)?;
+            while let Some((record, text)) = take_record(&mut kept) {
+                match self.handle(record, &text) {
+                    Ok(true) if until_created => return Ok(true),
+                    Ok(_) => {}
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+            if read > 0 {
+                continue;
+            }
+            return match failure {
+                Some(error) => Err(error),
+                None if until_created => {
+                    let reason = "it ended before the container was set up";
+                    Err(Error::with(ErrorKind::Init, "init", "", reason))
+                }
+                None => Ok(false),
+            };
+        }
+    }
+
+    fn receive(&mut self, kept: &mut Vec<u8>) -> Result<usize> {
+        let mut buffer = [0u8; 512];
+        let mut space = nix::cmsg_space!([RawFd; 2]);
+        let (read, descriptors) = loop {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let fd = self.control.as_raw_fd();
+            let received = match recvmsg::<()>(fd, &mut parts, Some(&mut space), flags) {
+                Err(Errno::EINTR) => continue,
+                Err(Errno::ECONNRESET) => break (0, Vec::new()),
+                other => other.map_err(|error| Error::os("recvmsg", "control", error))?,
+            };
+            let mut descriptors = Vec::new();
+            let messages =
+                received.cmsgs().map_err(|error| Error::os("recvmsg", "control", error))?;
+            for message in messages {
+                if let ControlMessageOwned::ScmRights(numbers) = message {
+                    descriptors.extend(numbers.into_iter().map(crate::sys::adopt));
+                }
+            }
+            break (received.bytes, descriptors);
+        };
+        kept.extend_from_slice(&buffer[..read]);
+        for descriptor in descriptors {
+            // A descriptor comes with the record that explains it.
+            let kind = kept.get(4).copied().map_or(0, u16::from);
+            if kind == record::TERMINAL {
+                self.terminal = Some(descriptor);
+            } else {
+                self.forked = Some(descriptor);
+            }
+        }
+        Ok(read)
+    }
+
+    /// True for the created report.
+    fn handle(&mut self, record: Record, text: &str) -> Result<bool> {
+        match record.kind {
+            record::FAILED => Err(self.plan.failure(record.op, record.value, text)),
+            record::REFUSED => {
+                let words = wire::Refusal::words(record.value);
+                Err(Error::with(ErrorKind::Init, "check plan", format!("op {}", record.op), words))
+            }
+            record::REACHED => Ok(true),
+            record::FORKED | record::TERMINAL => Ok(false),
+            kind => {
+                let object = format!("record of kind {kind}");
+                Err(Error::with(ErrorKind::Init, "read control", object, "unknown"))
+            }
+        }
+    }
+}
+
+/// Takes one whole record off the front, with its text.
+fn take_record(bytes: &mut Vec<u8>) -> Option<(Record, String)> {
+    let head = size_of::<Record>();
+    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let (magic, kind_text, op, value) = (word(0)?, word(4)?, word(8)?, word(12)?);
+    let record = Record {
+        magic,
+        kind: kind_text as u16,
+        text: (kind_text >> 16) as u16,
+        op,
+        value: value as i32,
+    };
+    let end = head + record.text as usize;
+    let text = String::from_utf8_lossy(bytes.get(head..end)?).into_owned();
+    bytes.drain(..end);
+    Some((record, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_whole_or_not_at_all() {
+        let mut bytes = Vec::new();
+        for word in [wire::RECORD_MAGIC, 1 | 3 << 16, 7, 2] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(b"ab");
+        assert!(take_record(&mut bytes).is_none());
+        bytes.extend(b"cd");
+        let (record, text) = take_record(&mut bytes).unwrap();
+        assert_eq!((record.kind, record.op, record.value), (1, 7, 2));
+        assert_eq!((text.as_str(), bytes.as_slice()), ("abc", b"d".as_slice()));
+    }
+}
