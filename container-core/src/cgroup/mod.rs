@@ -78,24 +78,24 @@
 //!
 //! # Why no other crate does the writing
 //!
-//! `cgroups-rs` 0.5.1 was considered as the backend. Creating a cgroup, three limits (memory, tasks, quota), attaching
-//! a process and removing it, on a hybrid machine, medians of 400 alternating
-//! rounds in µs (4 busy processors, Linux 6.18):
+//! `cgroups-rs` 0.5.1 was considered as the backend. Creating a cgroup, setting three limits
+//! (memory, tasks, quota), attaching a process and removing it, on a hybrid machine, medians of
+//! 400 alternating rounds in µs (4 busy processors, Linux 6.18):
 //!
 //! | | all | without attaching |
 //! |---|---|---|
-//! | plain writes to three v1 hierarchies | 296 | 223 |
-//! | this module, v1 hierarchies only | 390 | 275 |
-//! | this module, v1 and v2 | 521 | 319 |
-//! | cgroups-rs, told to use these three controllers | 455 | 353 |
-//! | cgroups-rs, its default (every controller) | 926 | 678 |
+//! | plain writes to the three v1 hierarchies | 370 | 268 |
+//! | this module, v1 only (the freezer is a fourth) | 484 | 333 |
+//! | this module, v1 and v2 | 574 | 386 |
+//! | cgroups-rs, told to use these three controllers | 570 | 434 |
+//! | cgroups-rs, its default (every controller) | 1,118 | 833 |
 //!
-//! It is not slow. It is passed over for what it does not do: it leaves the v2 hierarchy of a hybrid machine
-//! alone, looks for v2 at `/sys/fs/cgroup` only, ignores a refused `cgroup.subtree_control`,
-//! keeps the first of several limits when the second is refused, stops removing at the first
-//! failure, kills on v2 only, panics on file contents that it does not expect (`unwrap` on numbers read from
-//! `io.stat`), and brings a D-Bus client and some 70 crates along. The tests
-//! use it the other way round: what is set here, it must read back.
+//! It is not slow when told what to use. It is passed over for what it does not do: it leaves
+//! the v2 hierarchy of a hybrid machine alone, looks for v2 at `/sys/fs/cgroup` only, ignores a
+//! refused `cgroup.subtree_control`, keeps the first of several limits when the second is refused,
+//! stops removing at the first failure, kills on v2 only, panics on file contents that it does not
+//! expect (`unwrap` on the numbers of `io.stat`), and brings a D-Bus client and some 70 crates
+//! along. The tests use it the other way round: what is set here, it must read back.
 //!
 //! See [cgroups(7)](https://man7.org/linux/man-pages/man7/cgroups.7.html) and the kernel's
 //! [cgroup v2](https://docs.kernel.org/admin-guide/cgroup-v2.html) document.
