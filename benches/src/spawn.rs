@@ -117,6 +117,12 @@ impl Plan {
                 Err(error) => self.leave_out(&format!("ours/{}", namespaces.name()), error),
             }
         }
+        if root {
+            match ours::compiling_row(fixture) {
+                Ok(row) => self.rows.push(row),
+                Err(error) => self.leave_out("ours/full-compile", error),
+            }
+        }
         match peers::plain(fixture) {
             Ok(row) => self.rows.push(row),
             Err(error) => self.leave_out("peer/posix_spawn", error),

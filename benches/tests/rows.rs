@@ -33,7 +33,7 @@ fn run(
     match way {
         Way::Fork => floor.run(floor::Path::Fork),
         Way::Init => floor.run(floor::Path::Init(&InitImage::new()?)),
-        Way::Ours => ours::run(&ours::describe(fixture, namespaces, argv)?),
+        Way::Ours => ours::run(&ours::describe(fixture, namespaces, argv)?.plan()?),
     }
 }
 

@@ -16,10 +16,12 @@
 //! In the child:
 //!
 //! 1. `user`: read the byte, `setresgid`, `setresuid` to 0;
-//! 2. `mount_setattr`: every mount private;
+//! 2. `rt_sigaction`: the default for every signal (exec keeps what the host ignores);
+//!    `mount_setattr`: every mount private;
 //! 3. the root: `open_tree` (clone) of the rootfs directory, `move_mount` onto itself, `fchdir`;
 //! 4. `/proc`: `fsopen`, `fsconfig` create, `fsmount` (nosuid, nodev, noexec), `move_mount`;
-//! 5. `/dev`: the same for a tmpfs of mode 0755 (nosuid, noexec), then `null`, `zero`, `full`,
+//! 5. `/dev`: the same for a tmpfs of mode 0755 and 64 MiB (nosuid, noexec), then the links `fd`,
+//!    `stdin`, `stdout`, `stderr`, `ptmx` by `symlinkat`, and `null`, `zero`, `full`,
 //!    `random`, `urandom`, `tty`: by `mknodat`, or for `user` (where mknod is refused) by an empty
 //!    file, `open_tree` of the host's node and `move_mount`; umask 0 around it;
 //! 6. `sethostname`;

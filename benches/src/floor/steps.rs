@@ -33,6 +33,17 @@ const NODES: [(&CStr, &CStr, usize); 6] = [
     (c"tty", c"/dev/tty", 0x500),
 ];
 
+const DEV_OPTIONS: [(&CStr, &CStr); 2] = [(c"mode", c"755"), (c"size", c"65536k")];
+
+/// Name in the new `/dev`, target.
+const LINKS: [(&CStr, &CStr); 5] = [
+    (c"fd", c"/proc/self/fd"),
+    (c"stdin", c"/proc/self/fd/0"),
+    (c"stdout", c"/proc/self/fd/1"),
+    (c"stderr", c"/proc/self/fd/2"),
+    (c"ptmx", c"pts/ptmx"),
+];
+
 /// Does the child's work; does not come back.
 ///
 /// # Safety
@@ -63,17 +74,18 @@ unsafe fn try_run(setup: &Setup<'_>) -> Result<(), Failed> {
         }
         sys::become_root().map_err(|e| (&b"setresuid"[..], e))?;
     }
+    sys::default_signals();
     sys::make_private().map_err(|e| (&b"mount_setattr"[..], e))?;
 
     let root = sys::clone_tree(setup.rootfs).map_err(|e| (&b"open_tree rootfs"[..], e))?;
     sys::attach(root, sys::CWD, setup.rootfs).map_err(|e| (&b"move_mount rootfs"[..], e))?;
     sys::fchdir(root).map_err(|e| (&b"fchdir"[..], e))?;
 
-    let proc = sys::new_mount(c"proc", None, NOSUID | NODEV | NOEXEC)
+    let proc = sys::new_mount(c"proc", &[], NOSUID | NODEV | NOEXEC)
         .map_err(|e| (&b"fsmount proc"[..], e))?;
     sys::attach(proc, root, c"proc").map_err(|e| (&b"move_mount proc"[..], e))?;
 
-    let dev = sys::new_mount(c"tmpfs", Some((c"mode", c"0755")), NOSUID | NOEXEC)
+    let dev = sys::new_mount(c"tmpfs", &DEV_OPTIONS, NOSUID | NOEXEC)
         .map_err(|e| (&b"fsmount tmpfs"[..], e))?;
     sys::attach(dev, root, c"dev").map_err(|e| (&b"move_mount dev"[..], e))?;
     device_nodes(dev, user).map_err(|e| (&b"device node"[..], e))?;
@@ -104,6 +116,9 @@ fn device_nodes(dev: c_int, user: bool) -> Result<(), Errno> {
         } else {
             sys::mknodat(dev, name, S_IFCHR | 0o666, number)?;
         }
+    }
+    for (name, target) in LINKS {
+        sys::symlinkat(target, dev, name)?;
     }
     sys::umask(0o022)
 }

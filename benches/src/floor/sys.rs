@@ -32,6 +32,8 @@ mod nr {
     pub(super) const SETHOSTNAME: usize = 170;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const MKNODAT: usize = 259;
+    pub(super) const SYMLINKAT: usize = 266;
+    pub(super) const RT_SIGACTION: usize = 13;
     pub(super) const EXECVEAT: usize = 322;
 }
 
@@ -40,6 +42,8 @@ mod nr {
     pub(super) const FCNTL: usize = 25;
     pub(super) const IOCTL: usize = 29;
     pub(super) const MKNODAT: usize = 33;
+    pub(super) const SYMLINKAT: usize = 36;
+    pub(super) const RT_SIGACTION: usize = 134;
     pub(super) const UMOUNT2: usize = 39;
     pub(super) const PIVOT_ROOT: usize = 41;
     pub(super) const CHDIR: usize = 49;
@@ -234,6 +238,23 @@ pub(crate) fn mknodat(dir: c_int, name: &CStr, mode: usize, dev: usize) -> Resul
     Ok(())
 }
 
+/// symlinkat(2).
+pub(crate) fn symlinkat(target: &CStr, dir: c_int, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: both strings end in NUL.
+    unsafe { call(nr::SYMLINKAT, [ptr(target), dir as usize, ptr(name), 0, 0, 0]) }?;
+    Ok(())
+}
+
+/// rt_sigaction(2): the default for every signal, as exec keeps those that the host ignores.
+pub(crate) fn default_signals() {
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads a `sigaction` of four words. SIGKILL and SIGSTOP answer EINVAL.
+        let _ =
+            unsafe { call(nr::RT_SIGACTION, [signal, &raw const default as usize, 0, 8, 0, 0]) };
+    }
+}
+
 /// execve(2) with an empty environment.
 ///
 /// # Safety
@@ -286,12 +307,12 @@ pub(crate) fn attach(mount: c_int, dir: c_int, path: &CStr) -> Result<(), Errno>
 /// `FSCONFIG_CMD_CREATE`, fsmount(2), close(2).
 pub(crate) fn new_mount(
     fstype: &CStr,
-    option: Option<(&CStr, &CStr)>,
+    options: &[(&CStr, &CStr)],
     attributes: usize,
 ) -> Result<c_int, Errno> {
     // SAFETY: `fstype` ends in NUL.
     let context = unsafe { call(FSOPEN, [ptr(fstype), 1, 0, 0, 0, 0]) }?;
-    if let Some((key, value)) = option {
+    for (key, value) in options {
         // SAFETY: both strings end in NUL (FSCONFIG_SET_STRING).
         unsafe { call(FSCONFIG, [context, 1, ptr(key), ptr(value), 0, 0]) }?;
     }
