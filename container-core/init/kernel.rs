@@ -25,6 +25,7 @@ pub const O_DIRECTORY: usize = 0o4_0000;
 pub const O_NOFOLLOW: usize = 0o10_0000;
 pub const O_CLOEXEC: usize = 0o200_0000;
 pub const O_PATH: usize = 0o1000_0000;
+pub const EPERM: i32 = 1;
 pub const ENOENT: i32 = 2;
 pub const EINTR: i32 = 4;
 pub const EBADF: i32 = 9;

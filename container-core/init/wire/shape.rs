@@ -84,7 +84,7 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::UNSHARE => Shape { x: Bits(0x7e02_0080), ..NONE },
         code::FORK => all,
         code::SET_UID | code::SET_GID => id,
-        code::SET_GROUPS => Shape { s: raw(4, 0, MAX_GROUPS), ..NONE },
+        code::SET_GROUPS => Shape { a: Max(1), s: raw(4, 0, MAX_GROUPS), ..NONE },
         code::SET_HOSTNAME | code::SET_DOMAINNAME => text,
         code::WRITE_PROC => Shape { s: Bytes::Text, t: raw(1, 1, 4096), ..NONE },
         code::PROPAGATION => Shape { x: Bits(0x001e_0000), ..NONE },

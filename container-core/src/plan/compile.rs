@@ -177,10 +177,16 @@ impl Scope<'_> {
         alone || self.description.enter.as_ref().is_some_and(|enter| enter.groups_denied)
     }
 
+    /// Whoever made that namespace may have had to deny setgroups for good.
+    fn joins_user_namespace(&self) -> bool {
+        matches!(self.description.namespaces.get(NamespaceKind::User), Namespace::Join(_))
+    }
+
     fn ids(&self) -> credentials::Ids<'_> {
         credentials::Ids {
             user: self.user,
             groups_denied: self.groups_denied(),
+            joins_user_namespace: self.joins_user_namespace(),
             in_user_namespace: self.is_new(NamespaceKind::User),
         }
     }
@@ -254,7 +260,11 @@ impl Scope<'_> {
         });
         if (new || self.enters(NamespaceKind::User)) && has_root {
             if !self.groups_denied() {
-                assembly.push(Op::SetGroups(Vec::new()), "the caller's groups mean nothing inside");
+                let unless_denied = self.joins_user_namespace();
+                assembly.push(
+                    Op::SetGroups { groups: Vec::new(), unless_denied },
+                    "the caller's groups mean nothing inside",
+                );
             }
             assembly.push(Op::SetGid(0), "files made below belong to an id that is mapped");
             assembly.push(Op::SetUid(0), "likewise");

@@ -24,6 +24,8 @@ pub(super) struct Ids<'a> {
     pub(super) user: Option<&'a User>,
     /// The kernel forbids `setgroups` in this user namespace.
     pub(super) groups_denied: bool,
+    /// It may forbid it, or not.
+    pub(super) joins_user_namespace: bool,
     /// The process has every capability of a user namespace it came to by
     /// clone or setns, and ambient ones among them.
     pub(super) in_user_namespace: bool,
@@ -47,7 +49,7 @@ pub(super) fn add(assembly: &mut Assembly, description: &Description, ids: &Ids<
         );
     }
     if let Some(user) = ids.user {
-        add_ids(assembly, user, ids.groups_denied, capabilities);
+        add_ids(assembly, user, ids, capabilities);
     }
     match capabilities {
         Some(set) => add_capabilities(assembly, set),
@@ -71,12 +73,14 @@ pub(super) fn add(assembly: &mut Assembly, description: &Description, ids: &Ids<
 fn add_ids(
     assembly: &mut Assembly,
     user: &User,
-    groups_denied: bool,
+    ids: &Ids<'_>,
     capabilities: Option<&Capabilities>,
 ) {
-    if !groups_denied {
+    if !ids.groups_denied {
+        let groups = user.additional_gids().to_vec();
+        let own_only = groups.iter().all(|gid| *gid == user.gid());
         assembly.push(
-            Op::SetGroups(user.additional_gids().to_vec()),
+            Op::SetGroups { groups, unless_denied: ids.joins_user_namespace && own_only },
             "explicit, else the caller's groups would stay",
         );
     }

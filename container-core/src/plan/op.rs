@@ -29,7 +29,7 @@ pub(crate) enum Op {
     Fork,
     SetUid(u32),
     SetGid(u32),
-    SetGroups(Vec<u32>),
+    SetGroups { groups: Vec<u32>, unless_denied: bool },
     SetHostname(CString),
     SetDomainname(CString),
     LoopbackUp,
@@ -216,9 +216,9 @@ impl Op {
         Some(match self {
             Self::SetUid(id) => wire::Op { a: *id, ..op(code::SET_UID) },
             Self::SetGid(id) => wire::Op { a: *id, ..op(code::SET_GID) },
-            Self::SetGroups(groups) => {
+            Self::SetGroups { groups, unless_denied } => {
                 let bytes: Vec<u8> = groups.iter().flat_map(|gid| gid.to_le_bytes()).collect();
-                wire::Op { s: to.raw(&bytes), ..op(code::SET_GROUPS) }
+                wire::Op { a: u32::from(*unless_denied), s: to.raw(&bytes), ..op(code::SET_GROUPS) }
             }
             Self::CapBounding { keep, last } => {
                 wire::Op { a: *last, x: *keep, ..op(code::CAP_BOUNDING) }
@@ -251,7 +251,7 @@ impl Op {
             Self::Fork => ("clone", "second process".into()),
             Self::SetUid(id) => ("setresuid", id.to_string()),
             Self::SetGid(id) => ("setresgid", id.to_string()),
-            Self::SetGroups(groups) => ("setgroups", format!("{groups:?}")),
+            Self::SetGroups { groups, .. } => ("setgroups", format!("{groups:?}")),
             Self::SetHostname(name) => ("sethostname", shown(name)),
             Self::SetDomainname(name) => ("setdomainname", shown(name)),
             Self::LoopbackUp => ("SIOCSIFFLAGS", "lo".into()),
