@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use container_core::cgroup::{Controllers, Hierarchy, Limit, OwnedCgroup, Resources};
+use container_core::cgroup::{Cgroup, Controllers, Hierarchy, Limit, OwnedCgroup, Resources};
 use container_core::{Container, Stdio};
 
 use crate::image::mebibytes;
@@ -19,8 +19,8 @@ const CPUS: f64 = 0.5;
 pub(crate) enum Limits {
     /// With the limits in force.
     Full(OwnedCgroup),
-    /// It can be paused and counted, and not limited.
-    Bare(OwnedCgroup),
+    /// It can be paused and counted, and not limited; and one beside it for who must not be.
+    Bare(OwnedCgroup, OwnedCgroup),
     /// None at all.
     Absent,
 }
@@ -29,15 +29,24 @@ impl Limits {
     /// The cgroup, if there is one.
     pub(crate) fn cgroup(&self) -> Option<&OwnedCgroup> {
         match self {
-            Self::Full(cgroup) | Self::Bare(cgroup) => Some(cgroup),
+            Self::Full(cgroup) | Self::Bare(cgroup, _) => Some(cgroup),
             Self::Absent => None,
+        }
+    }
+
+    /// A cgroup for processes that go on while the container is paused.
+    pub(crate) fn beside(&self) -> Option<&Cgroup> {
+        match self {
+            Self::Bare(_, beside) => Some(beside),
+            _ => None,
         }
     }
 
     /// Removes it.
     pub(crate) fn close(self) -> Result<()> {
         match self {
-            Self::Full(cgroup) | Self::Bare(cgroup) => Ok(cgroup.close()?),
+            Self::Full(cgroup) => Ok(cgroup.close()?),
+            Self::Bare(cgroup, beside) => Ok(cgroup.close().and(beside.close())?),
             Self::Absent => Ok(()),
         }
     }
@@ -58,16 +67,19 @@ pub(crate) fn make(told: &mut Told, made: &mut Made, name: &str) -> Result<Limit
         Err(error) if crate::is_root() => return Err(error.into()),
         Err(error) => error,
     };
-    match try_make(name, None) {
-        Ok(cgroup) => {
+    let bare = || Ok((try_make(name, None)?, try_make(&format!("{name}-client"), None)?));
+    match bare() {
+        Ok((cgroup, beside)) => {
             note(made, &cgroup);
-            told.say("delegated, to pause and to count; limits on memory, tasks and processors");
-            told.say(format!("were left out, because: {refusal}"));
-            Ok(Limits::Bare(cgroup))
+            note(made, &beside);
+            told.say(format!(
+                "delegated to this user, to pause and to count; limits on memory, tasks and \
+                 processors were left out, because of: {refusal}"
+            ));
+            Ok(Limits::Bare(cgroup, beside))
         }
-        Err(_) => {
-            told.say("left out, with all limits, because an ordinary user has none here:");
-            told.say(refusal);
+        Err::<_, container_core::Error>(_) => {
+            told.say(format!("left out, and limits with it, because of: {refusal}"));
             Ok(Limits::Absent)
         }
     }

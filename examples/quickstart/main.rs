@@ -38,7 +38,7 @@ use made::Made;
 use network::Link;
 use place::Place;
 use running::{Client, Lines};
-use story::Story;
+use story::{Story, Told};
 
 /// Any error: this is a program, not a library.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -131,7 +131,7 @@ fn outside(arguments: &[String]) -> Result<ExitCode> {
     if let Some(directory) = &options.keep {
         story.line(&format!("kept: {}", directory.display()));
     }
-    story.heading(&format!("all as it should be, in {}", story.total()));
+    story.heading(&format!("all as it should be, in {}", story.total().trim_end()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -156,7 +156,12 @@ fn whole(story: &mut Story, made: &mut Made, options: &Options) -> Result<()> {
     let place = Place::new(&name, can_mount)?;
     made.path("directory", place.path());
     let user = if is_root() { "root" } else { "an ordinary user" };
-    story.heading(&format!("quickstart as {user}, in {}", place.path().display()));
+    let kernel = nix::sys::utsname::uname()?;
+    story.heading(&format!(
+        "quickstart as {user} on Linux {}, in {}",
+        kernel.release().display(),
+        place.path().display()
+    ));
 
     let unpacked = image::make(story, place.join("store"))?;
     let stack = overlay::stack(&unpacked.layers, &place.join("writable"))?;
@@ -175,15 +180,27 @@ fn whole(story: &mut Story, made: &mut Made, options: &Options) -> Result<()> {
     if let Some(directory) = &options.keep {
         keep::layout(unpacked.store.path(), directory)?;
     }
-    story.step("clean-up", |told| {
-        let Ended { container, endpoint } = stopped;
-        container.delete()?;
-        network::remove(link, endpoint)?;
-        limits.close()?;
-        place.remove()?;
-        told.say("container, network, cgroup and directory");
-        Ok(())
-    })
+    story.step("clean-up", |told| clean_up(told, stopped, link, limits, place))
+}
+
+fn clean_up(told: &mut Told, ended: Ended, link: Link, limits: Limits, place: Place) -> Result<()> {
+    let mut times = Vec::new();
+    let mut timed = |what: &str, work: Box<dyn FnOnce() -> Result<()>>| {
+        let start = Instant::now();
+        let result = work();
+        times.push(format!("{what} {}", story::duration(start.elapsed()).trim_end()));
+        result
+    };
+    let Ended { container, endpoint } = ended;
+    // Each goes on past the failure of the one before.
+    let results = [
+        timed("container", Box::new(move || Ok(container.delete()?))),
+        timed("network", Box::new(move || network::remove(link, endpoint))),
+        timed("cgroup", Box::new(move || limits.close())),
+        timed("directory", Box::new(move || place.remove())),
+    ];
+    told.say(times.join(", "));
+    results.into_iter().collect()
 }
 
 /// What the container is put together from.
@@ -214,14 +231,14 @@ fn run(
         builder.plan()?.to_string().lines().for_each(|line| story.line(&format!("  {line}")));
     }
     let mut endpoint = None;
-    let mut client = Client::Joined;
+    let mut client = Client::Inside(parts.limits.beside().cloned());
     let mut container = story.step("container", |told| {
         let start = Instant::now();
         let created = builder.create()?;
-        let time = start.elapsed();
+        let time = story::duration(start.elapsed());
         let pid = created.pid();
         made.path("process", format!("/proc/{pid}"));
-        told.say(format!("created in {:.1} ms, process {pid}", time.as_secs_f64() * 1e3));
+        told.say(format!("process {pid}, set up in {time}, waits for its start"));
         if let Link::Bridge(network) = &parts.link {
             let netns = created.namespace(NamespaceKind::Net)?;
             let (connected, address) = network::connect(told, made, network, netns)?;

@@ -36,8 +36,7 @@ pub(crate) fn make(told: &mut Told, made: &mut Made, name: &str) -> Result<Link>
             Err(error) => return Err(error.into()),
         },
     };
-    // The sentence is long: one line for each of its parts.
-    left_out.split("; ").for_each(|part| told.say(part));
+    told.say(left_out);
     Ok(Link::Loopback)
 }
 

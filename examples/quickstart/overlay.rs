@@ -27,8 +27,10 @@ pub(crate) fn root(told: &mut Told, stack: &Stack, can_mount: bool) -> Result<Ro
     let layers = stack.layers().len();
     if !can_mount {
         let rootfs = mounted_inside(stack)?;
-        told.say(format!("{layers} layers below, one writable above; mounted by the container"));
-        told.say("in its own user namespace, as an ordinary user mounts nothing on the host");
+        told.say(format!(
+            "{layers} layers below, one writable above; the container will mount it in its own user \
+             namespace, as an ordinary user mounts nothing on the host"
+        ));
         return Ok(rootfs);
     }
     let mounted = stack.mount()?;

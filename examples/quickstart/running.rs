@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use container_core::Container;
+use container_core::cgroup::Cgroup;
 use container_core::container::Stopped;
-use container_core::{Container, NamespaceKind, Namespaces, ProcessBuilder};
 
 use crate::image::{GREETING, MOTD};
 use crate::inside::{self, QUIT_CODE, READY};
@@ -88,9 +89,9 @@ pub(crate) fn second_process(told: &mut Told, container: &Container) -> Result<(
 pub(crate) enum Client {
     /// This process, through the published port.
     Host(SocketAddr),
-    /// This program, as a process of the host that joins the container's user and net namespaces
-    /// and not its cgroup, so that it goes on while the container is paused.
-    Joined,
+    /// Another process inside, over loopback; in this cgroup, if the container has one, so that it
+    /// goes on while the container is paused.
+    Inside(Option<Cgroup>),
 }
 
 impl Client {
@@ -101,25 +102,23 @@ impl Client {
         path: &str,
         timeout: Duration,
     ) -> Result<String> {
-        match self {
-            Self::Host(address) => inside::get(*address, path, timeout),
-            Self::Joined => {
-                let namespaces = Namespaces::none()
-                    .join(NamespaceKind::User, container.namespace(NamespaceKind::User)?)
-                    .join(NamespaceKind::Net, container.namespace(NamespaceKind::Net)?);
-                let client = ProcessBuilder::new(std::env::current_exe()?).namespaces(namespaces);
-                body(&client, path, timeout)
-            }
+        let cgroup = match self {
+            Self::Host(address) => return inside::get(*address, path, timeout),
+            Self::Inside(cgroup) => cgroup.clone(),
+        };
+        let mut client = container.exec("/bin/quickstart-server")?.args([
+            "get",
+            path,
+            &timeout.as_millis().to_string(),
+        ]);
+        if let Some(cgroup) = cgroup {
+            client = client.cgroup(cgroup);
         }
-    }
-}
-
-fn body(client: &ProcessBuilder, path: &str, timeout: Duration) -> Result<String> {
-    let milliseconds = timeout.as_millis().to_string();
-    let output = client.clone().args(["get", path, &milliseconds]).output()?;
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout)?),
-        false => Err(String::from_utf8_lossy(&output.stderr).trim().into()),
+        let output = client.output()?;
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout)?),
+            false => Err(String::from_utf8_lossy(&output.stderr).trim().into()),
+        }
     }
 }
 
@@ -150,25 +149,21 @@ pub(crate) fn pause(
         silent()?;
         container.signal(nix::sys::signal::Signal::SIGCONT as i32)?;
         answers()?;
-        told.say("answers; its first process stopped by a signal (no cgroup): silent; continued:");
-        told.say("answers again");
+        told.say(
+            "answers; its first process stopped by a signal, for lack of a cgroup: silent; \
+             continued: answers again",
+        );
     }
     Ok(())
 }
 
 /// A file of the container over HTTP, as it is after the container's change.
 pub(crate) fn exchange(told: &mut Told, container: &Container, client: &Client) -> Result<()> {
-    let (body, through) = match client {
-        Client::Host(address) => (
-            client.get(container, "/etc/motd", PATIENCE)?,
-            format!("http://{address}, the published port"),
-        ),
-        Client::Joined => {
-            let second = container.exec("/bin/quickstart-server")?;
-            let through = format!("loopback, by a second process inside, port {}", inside::PORT);
-            (body(&second, "/etc/motd", PATIENCE)?, through)
-        }
+    let through = match client {
+        Client::Host(address) => format!("http://{address}, the published port"),
+        Client::Inside(_) => format!("loopback port {}, by another process inside", inside::PORT),
     };
+    let body = client.get(container, "/etc/motd", PATIENCE)?;
     let expected = format!("{MOTD}changed by the container\n");
     ensure(body == expected, || format!("/etc/motd is {body:?} instead of {expected:?}"))?;
     told.say(format!("GET /etc/motd through {through}"));
@@ -182,11 +177,12 @@ pub(crate) fn end(
     container: Container,
     client: &Client,
 ) -> Result<Container<Stopped>> {
-    let asked = Instant::now();
-    client.get(&container, "/quit", PATIENCE)?;
+    let start = Instant::now();
+    // A client inside ends with its pid namespace, maybe before it has the answer.
+    let answer = client.get(&container, "/quit", PATIENCE);
     while container.try_wait()?.is_none() {
         interrupt::check()?;
-        ensure(asked.elapsed() < PATIENCE, || "the server was told to quit and did not".into())?;
+        ensure(start.elapsed() < PATIENCE, || format!("the server does not quit: {answer:?}"))?;
         thread::sleep(Duration::from_millis(1));
     }
     let stopped = container.stopped()?;

@@ -13,6 +13,9 @@ use crate::{Result, interrupt};
 
 /// How many steps the whole story has, for the progress bar.
 const STEPS: u64 = 17;
+/// How wide the story is, and where its text begins, in columns.
+const WIDTH: usize = 100;
+const MARGIN: usize = 21;
 /// A step that takes longer shows the bar.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -60,18 +63,13 @@ impl Story {
             Ok(_) => ("1", told.0.first().map_or("", String::as_str)),
             Err(_) => ("1;31", "FAILED"),
         };
-        let time = self.paint("2", &format!("{:>8}", milliseconds(time)));
-        let name = format!("{name:<10}");
-        self.line(&format!("{time}  {} {first}", self.paint(mark, &name)));
-        for line in told.0.iter().skip(usize::from(result.is_ok())) {
-            self.note(line);
-        }
-        result.map_err(|error| format!("{}: {error}", name.trim_end()).into())
-    }
-
-    /// A line below a step.
-    pub(crate) fn note(&self, line: &str) {
-        self.line(&format!("{:21}{line}", ""));
+        let time = self.paint("2", &format!("{:>8}", duration(time)));
+        let head = format!("{time}  {}", self.paint(mark, &format!("{name:<10}")));
+        let below = told.0.iter().skip(usize::from(result.is_ok())).map(String::as_str);
+        let mut lines = std::iter::once(first).chain(below).flat_map(wrapped);
+        self.line(&format!("{head} {}", lines.next().unwrap_or_default()));
+        lines.for_each(|line| self.line(&format!("{:MARGIN$}{line}", "")));
+        result.map_err(|error| format!("{name}: {error}").into())
     }
 
     /// A line as it is. Nobody reads on when the pipe is closed, so that is no failure.
@@ -86,7 +84,7 @@ impl Story {
 
     /// The time since the beginning.
     pub(crate) fn total(&self) -> String {
-        milliseconds(self.start.elapsed())
+        duration(self.start.elapsed())
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
@@ -94,11 +92,30 @@ impl Story {
     }
 }
 
-fn milliseconds(time: Duration) -> String {
+/// A time for people.
+pub(crate) fn duration(time: Duration) -> String {
     match time.as_secs_f64() {
-        seconds if seconds < 10.0 => format!("{:.1} ms", seconds * 1e3),
-        seconds => format!("{seconds:.1} s"),
+        seconds if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
+        seconds => format!("{seconds:.2} s "),
     }
+}
+
+/// Breaks a long line between words.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let full = lines.last().is_some_and(|line| line.len() + word.len() >= WIDTH - MARGIN);
+        match lines.last_mut() {
+            Some(line) if !full || line.is_empty() => {
+                if !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// A progress bar on standard error that appears when a step takes long; only on a terminal.
