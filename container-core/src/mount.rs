@@ -85,11 +85,20 @@ pub struct Mount {
     /// The target must be reached without any symlink: kernel file systems
     /// belong at their true place or nowhere (CVE-2019-19921).
     pub(crate) strict: bool,
+    /// What it is good for, as a plan explains it.
+    pub(crate) why: &'static str,
 }
 
 impl Mount {
     fn new(source: Source, target: impl Into<PathBuf>) -> Self {
-        Self { source, target: target.into(), attributes: 0, propagation: None, strict: false }
+        Self {
+            source,
+            target: target.into(),
+            attributes: 0,
+            propagation: None,
+            strict: false,
+            why: "something of the host's, seen in the container",
+        }
     }
 
     /// The host's `source`, with all that is mounted below it (`rbind`). A file
@@ -103,17 +112,18 @@ impl Mount {
     /// [fsopen(2)]: https://man7.org/linux/man-pages/man2/fsopen.2.html
     pub fn file_system(kind: impl Into<OsString>, target: impl Into<PathBuf>) -> Self {
         let source = Source::FileSystem { kind: kind.into(), options: Vec::new() };
-        Self::new(source, target)
+        Self { why: "a file system of the container's own", ..Self::new(source, target) }
     }
 
-    fn kernel_file_system(kind: &str, target: impl Into<PathBuf>) -> Self {
-        Self { strict: true, ..Self::file_system(kind, target) }.nosuid().nodev().noexec()
+    fn kernel_file_system(kind: &str, target: impl Into<PathBuf>, why: &'static str) -> Self {
+        Self { strict: true, why, ..Self::file_system(kind, target) }.nosuid().nodev().noexec()
     }
 
     /// A mount that another library made and did not attach yet, such as an
     /// overlay of `container-fs`. It can be attached once.
     pub fn detached(mount: impl Into<OwnedFd>, target: impl Into<PathBuf>) -> Self {
-        Self::new(Source::Detached(Arc::new(mount.into())), target)
+        let why = "a mount that was prepared before";
+        Self { why, ..Self::new(Source::Detached(Arc::new(mount.into())), target) }
     }
 
     /// The processes of the new pid namespace ([proc(5)]); `nosuid`, `nodev`,
@@ -121,7 +131,11 @@ impl Mount {
     ///
     /// [proc(5)]: https://man7.org/linux/man-pages/man5/proc.5.html
     pub fn proc(target: impl Into<PathBuf>) -> Self {
-        Self::kernel_file_system("proc", target)
+        Self::kernel_file_system(
+            "proc",
+            target,
+            "the processes of the new pid namespace, where programs look for them",
+        )
     }
 
     /// The kernel's devices and settings ([sysfs(5)]), read-only; `nosuid`,
@@ -129,7 +143,12 @@ impl Mount {
     ///
     /// [sysfs(5)]: https://man7.org/linux/man-pages/man5/sysfs.5.html
     pub fn sysfs(target: impl Into<PathBuf>) -> Self {
-        Self::kernel_file_system("sysfs", target).read_only()
+        Self::kernel_file_system(
+            "sysfs",
+            target,
+            "the devices and settings of the new net namespace, to be read",
+        )
+        .read_only()
     }
 
     /// A file system in memory ([tmpfs(5)]); give its size by
@@ -137,7 +156,8 @@ impl Mount {
     ///
     /// [tmpfs(5)]: https://man7.org/linux/man-pages/man5/tmpfs.5.html
     pub fn tmpfs(target: impl Into<PathBuf>) -> Self {
-        Self::file_system("tmpfs", target)
+        let why = "a place to write that is gone with the container";
+        Self { why, ..Self::file_system("tmpfs", target) }
     }
 
     /// A small `/dev`: a tmpfs with `null`, `zero`, `full`, `random`,
@@ -147,7 +167,8 @@ impl Mount {
     pub fn dev(target: impl Into<PathBuf>) -> Self {
         let options =
             vec![("mode".into(), Some("755".into())), ("size".into(), Some("65536k".into()))];
-        Self { strict: true, ..Self::new(Source::Dev { options }, target) }.nosuid().noexec()
+        let why = "a small /dev in memory: the host's shows every device";
+        Self { strict: true, why, ..Self::new(Source::Dev { options }, target) }.nosuid().noexec()
     }
 
     /// A new set of pseudoterminals, mode 0620, `ptmx` 0666 ([pts(4)]);
@@ -155,7 +176,8 @@ impl Mount {
     ///
     /// [pts(4)]: https://man7.org/linux/man-pages/man4/pts.4.html
     pub fn devpts(target: impl Into<PathBuf>) -> Self {
-        Self { strict: true, ..Self::file_system("devpts", target) }
+        let why = "terminals of the container's own, apart from the host's";
+        Self { strict: true, why, ..Self::file_system("devpts", target) }
             .nosuid()
             .noexec()
             .option("newinstance", None::<&str>)
@@ -168,12 +190,17 @@ impl Mount {
     ///
     /// [mq_overview(7)]: https://man7.org/linux/man-pages/man7/mq_overview.7.html
     pub fn mqueue(target: impl Into<PathBuf>) -> Self {
-        Self::kernel_file_system("mqueue", target)
+        Self::kernel_file_system("mqueue", target, "the message queues of the new ipc namespace")
     }
 
     /// The cgroup2 tree, read-only, from the cgroup namespace's root on.
     pub fn cgroup2(target: impl Into<PathBuf>) -> Self {
-        Self::kernel_file_system("cgroup2", target).read_only()
+        Self::kernel_file_system(
+            "cgroup2",
+            target,
+            "the container's own part of the cgroup tree, to be read",
+        )
+        .read_only()
     }
 
     /// Adds a file system option: `option("size", "1m")`, or a flag by

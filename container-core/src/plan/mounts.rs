@@ -138,11 +138,10 @@ fn add_file_system(
             Some(value) => Op::FsSet { context, key, value: c_string(step, value)? },
             None => Op::FsFlag { context, key },
         };
-        assembly.push(op, "an option of it");
+        assembly.push(op, "an option of this file system");
     }
-    assembly.push(Op::FsCreate { context }, "the file system comes to be");
-    assembly
-        .push(Op::FsMount { context, attributes, out }, "and gets a mount, attached nowhere yet");
+    assembly.push(Op::FsCreate { context }, "it comes to be, with these options");
+    assembly.push(Op::FsMount { context, attributes, out }, "a mount of it, attached nowhere yet");
     assembly.reuse(context);
     Ok(out)
 }
@@ -153,7 +152,7 @@ fn add_mount(assembly: &mut Assembly, mount: &Mount, root: Slot, can_mknod: bool
     let is_dev = matches!(mount.source, Source::Dev { .. });
     // Devices must open in /dev.
     let attributes = if is_dev { mount.attributes & !NODEV } else { mount.attributes };
-    let slot = add_source(assembly, step, &mount.source, attributes, "something to mount")?;
+    let slot = add_source(assembly, step, &mount.source, attributes, mount.why)?;
     let attached = matches!(mount.source, Source::Bind { .. } | Source::Detached(_));
     let set = if attached { attributes } else { 0 };
     if set != 0 || mount.propagation.is_some() {
@@ -184,11 +183,11 @@ fn place(assembly: &mut Assembly, mount: Slot, root: Slot, path: CString, make: 
     let out = assembly.slot();
     let mode = if make & target::FILE != 0 { 0o644 } else { 0o755 };
     assembly.push(
-        Op::Target { root, path, make, mode, out },
+        Op::Target { root, path: path.clone(), make, mode, out },
         "the target, resolved inside the root and made if missing",
     );
     assembly.push(
-        Op::MoveMount { mount, target: out },
+        Op::MoveMount { mount, target: out, path },
         "by descriptor: what the root holds can't lead it elsewhere",
     );
     assembly.reuse(mount);

@@ -44,7 +44,7 @@ pub(crate) enum Op {
     FsMount { context: Slot, attributes: u64, out: Slot },
     AttachRoot(Slot),
     Target { root: Slot, path: CString, make: u32, mode: u32, out: Slot },
-    MoveMount { mount: Slot, target: Slot },
+    MoveMount { mount: Slot, target: Slot, path: CString },
     Mknod { dir: Slot, name: CString, mode: u32, device: (u32, u32) },
     Symlink { dir: Slot, name: CString, target: CString },
     Mask { root: Slot, path: CString, null: Slot },
@@ -187,7 +187,7 @@ impl Op {
                 s: to.text(path),
                 ..op(code::TARGET)
             },
-            Self::MoveMount { mount, target } => {
+            Self::MoveMount { mount, target, .. } => {
                 wire::Op { a: mount.0, b: target.0, ..op(code::MOVE_MOUNT) }
             }
             Self::Mknod { dir, name, mode, device } => wire::Op {
@@ -299,7 +299,7 @@ impl Op {
             }
             Self::AttachRoot(_) => ("move_mount", "/".into()),
             Self::Target { path, .. } => ("openat2", format!("/{}", shown(path))),
-            Self::MoveMount { .. } => ("move_mount", "onto the target".into()),
+            Self::MoveMount { path, .. } => ("move_mount", format!("/{}", shown(path))),
             Self::Mknod { name, device: (major, minor), .. } => {
                 ("mknodat", format!("{} {major}:{minor}", shown(name)))
             }
