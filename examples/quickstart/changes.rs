@@ -69,6 +69,6 @@ pub(crate) fn run(
     ensure(stdout == expected.as_bytes(), || {
         format!("it shows {:?} instead of {expected:?}", String::from_utf8_lossy(&stdout))
     })?;
-    told.say(format!("{CHANGED} {way}: the report and the new motd are there, the draft is gone"));
+    told.say(format!("{CHANGED} {way}: what was changed, is"));
     Ok(())
 }

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use container_image::layer::{LayerBuilder, LayerOptions};
 use container_image::{ChainId, HostPrograms, Image, ImageBuilder, Reference, Store};
 
+use crate::place::Place;
 use crate::story::{Story, Told};
-use crate::{Result, ensure};
+use crate::{Result, ensure, strip};
 
 /// Taken from the host, with the loader and the libraries that they need.
 const PROGRAMS: [&str; 6] = ["/bin/sh", "cat", "ls", "mkdir", "rm", "sleep"];
@@ -41,20 +42,20 @@ pub(crate) struct Unpacked {
     pub(crate) layers: Vec<PathBuf>,
 }
 
-/// Makes the image and unpacks it, in a store in `directory`.
-pub(crate) fn make(story: &mut Story, directory: PathBuf) -> Result<Unpacked> {
+/// Makes the image and unpacks it, in a store in `place`.
+pub(crate) fn make(story: &mut Story, place: &Place) -> Result<Unpacked> {
     // Not flushed to the disk: it lives for seconds.
-    let store = Store::open(directory)?.durable(false);
-    let base = story.step("programs", pack)?;
+    let store = Store::open(place.join("store"))?.durable(false);
+    let base = story.step("programs", |told| pack(told, &place.join("server")))?;
     let change = story.step("change", second_layer)?;
     let image = story.step("image", |told| put(told, &store, &base, &change))?;
     let layers = story.step("unpack", |told| unpack(told, &store, &image))?;
     Ok(Unpacked { store, image, layers })
 }
 
-fn pack(told: &mut Told) -> Result<LayerBuilder> {
-    let own = std::env::current_exe()?;
-    let own = own.to_str().ok_or("the path of this program is not UTF-8")?;
+fn pack(told: &mut Told, own: &Path) -> Result<LayerBuilder> {
+    strip::copy_of_this_program(own)?;
+    let own = own.to_str().ok_or("the temporary directory's path is not UTF-8")?;
     let layer = HostPrograms::new()
         .programs(PROGRAMS)
         .program_at(own, "/bin/quickstart-server")
@@ -147,6 +148,6 @@ fn unpack(told: &mut Told, store: &Store, image: &Image) -> Result<Vec<PathBuf>>
     ensure(mark.file_type().is_char_device() && mark.rdev() == 0, || {
         "the deleted file is not marked by a character device 0:0".into()
     })?;
-    told.say("each layer in a directory named by its ChainID; .wh.obsolete became a device 0:0");
+    told.say("a directory for each, named by its ChainID; .wh.obsolete is a device 0:0 there");
     Ok(layers)
 }

@@ -24,6 +24,7 @@ mod overlay;
 mod place;
 mod running;
 mod story;
+mod strip;
 
 use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
@@ -163,7 +164,7 @@ fn whole(story: &mut Story, made: &mut Made, options: &Options) -> Result<()> {
         place.path().display()
     ));
 
-    let unpacked = image::make(story, place.join("store"))?;
+    let unpacked = image::make(story, &place)?;
     let stack = overlay::stack(&unpacked.layers, &place.join("writable"))?;
     let rootfs = story.step("overlay", |told| overlay::root(told, &stack, can_mount))?;
     let link = story
