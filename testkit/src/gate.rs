@@ -57,9 +57,7 @@ pub fn peer(program: &str) -> Option<PathBuf> {
 /// The test compares with another program, for example `skopeo`; [`peer`] finds it.
 #[must_use]
 pub fn require_peer(program: &str) -> bool {
-    gate(peer(program).is_some(), "REQUIRE_PEERS", || {
-        format!("the program {program} in PATH")
-    })
+    gate(peer(program).is_some(), "REQUIRE_PEERS", || format!("the program {program} in PATH"))
 }
 
 /// The test makes a user namespace with this user's own id mapped.
@@ -82,23 +80,16 @@ pub fn require_unprivileged_userns() -> bool {
 pub fn require_subids() -> bool {
     let helpers = || peer("newuidmap").is_some() && peer("newgidmap").is_some();
     let ranges = || has_range("/etc/subuid") && has_range("/etc/subgid");
-    gate(
-        is_root() || (helpers() && ranges()),
-        "REQUIRE_USERNS",
-        || {
-            "newuidmap and newgidmap, and ranges for this user in /etc/subuid and /etc/subgid"
-                .into()
-        },
-    )
+    gate(is_root() || (helpers() && ranges()), "REQUIRE_USERNS", || {
+        "newuidmap and newgidmap, and ranges for this user in /etc/subuid and /etc/subgid".into()
+    })
 }
 
 /// The test needs cgroup v1 controllers, alone or beside v2 (hybrid).
 #[must_use]
 pub fn require_cgroup1() -> bool {
     let found = proc::mounts().iter().any(|mount| mount.fstype == "cgroup");
-    gate(found, "REQUIRE_CGROUP1", || {
-        "a mounted cgroup v1 hierarchy".into()
-    })
+    gate(found, "REQUIRE_CGROUP1", || "a mounted cgroup v1 hierarchy".into())
 }
 
 /// The test needs a pure cgroup v2 machine: `/sys/fs/cgroup` itself is `cgroup2`.
@@ -107,9 +98,7 @@ pub fn require_cgroup2() -> bool {
     let pure = proc::mounts()
         .iter()
         .any(|mount| mount.fstype == "cgroup2" && mount.point == Path::new("/sys/fs/cgroup"));
-    gate(pure, "REQUIRE_CGROUP2", || {
-        "cgroup v2 at /sys/fs/cgroup".into()
-    })
+    gate(pure, "REQUIRE_CGROUP2", || "cgroup v2 at /sys/fs/cgroup".into())
 }
 
 /// Major and minor version of the running kernel.
@@ -117,29 +106,22 @@ pub fn require_cgroup2() -> bool {
 pub fn kernel_version() -> (u32, u32) {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map_while(|part| part.parse().ok());
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// The test needs at least this kernel.
 #[must_use]
 pub fn require_kernel(major: u32, minor: u32) -> bool {
-    gate(kernel_version() >= (major, minor), "REQUIRE_KERNEL", || {
-        format!("Linux {major}.{minor}")
-    })
+    gate(kernel_version() >= (major, minor), "REQUIRE_KERNEL", || format!("Linux {major}.{minor}"))
 }
 
 fn gate(met: bool, variable: &str, need: impl FnOnce() -> String) -> bool {
     if met {
         return true;
     }
-    let line = skip(
-        &need(),
-        variable,
-        env::var(variable).is_ok_and(|value| value == "1"),
-    );
+    let line = skip(&need(), variable, env::var(variable).is_ok_and(|value| value == "1"));
     // One write, and not `eprint!`, which the harness would capture.
     let _ = std::io::stderr().write_all(line.as_bytes());
     false
@@ -147,19 +129,13 @@ fn gate(met: bool, variable: &str, need: impl FnOnce() -> String) -> bool {
 
 /// The line that reports the skip; a panic where skipping is forbidden.
 fn skip(need: &str, variable: &str, forbidden: bool) -> String {
-    assert!(
-        !forbidden,
-        "needs {need}, and {variable}=1 forbids skipping"
-    );
+    assert!(!forbidden, "needs {need}, and {variable}=1 forbids skipping");
     let thread = std::thread::current();
     format!("SKIP {}: needs {need}\n", thread.name().unwrap_or("test"))
 }
 
 fn runs(command: &mut Command) -> bool {
-    let command = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -186,10 +162,7 @@ mod tests {
     fn a_skip_names_the_test_and_the_need() {
         assert!(gate(true, "REQUIRE_NOTHING", || unreachable!()));
         let line = skip("the moon", "REQUIRE_MOON", false);
-        assert!(
-            line.starts_with("SKIP ") && line.ends_with(": needs the moon\n"),
-            "{line}"
-        );
+        assert!(line.starts_with("SKIP ") && line.ends_with(": needs the moon\n"), "{line}");
     }
 
     #[test]

@@ -58,36 +58,22 @@ impl HostState {
         }
         for link in ["cwd", "root", "exe"] {
             let target = fs::read_link(format!("/proc/self/{link}"));
-            put(
-                link,
-                target
-                    .map(|path| path.display().to_string())
-                    .unwrap_or_default(),
-            );
+            put(link, target.map(|path| path.display().to_string()).unwrap_or_default());
         }
         for file in ["oom_score_adj", "cgroup", "personality"] {
             let text = fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
             put(file, text.trim_end().to_owned());
         }
         for (name, value) in std::env::vars_os() {
-            put(
-                &format!("environment {}", name.display()),
-                value.display().to_string(),
-            );
+            put(&format!("environment {}", name.display()), value.display().to_string());
         }
         let limits = fs::read_to_string("/proc/self/limits").expect("read limits");
         for line in limits.lines().skip(1) {
             let (name, rest) = line.split_at(line.len().min(26));
             put(&format!("rlimit {}", name.trim()), words(rest));
         }
-        put(
-            "dumpable",
-            format!("{:?}", rustix::process::dumpable_behavior()),
-        );
-        put(
-            "child subreaper",
-            format!("{:?}", rustix::process::child_subreaper()),
-        );
+        put("dumpable", format!("{:?}", rustix::process::dumpable_behavior()));
+        put("child subreaper", format!("{:?}", rustix::process::child_subreaper()));
         put("session", format!("{:?}", rustix::process::getsid(None)));
         put("process group", format!("{:?}", rustix::process::getpgrp()));
         for (kind, targets) in thread_namespaces() {
@@ -138,24 +124,14 @@ fn thread_namespaces() -> BTreeMap<String, String> {
     let mut kinds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for task in proc::entries("/proc/self/task") {
         for link in proc::entries(&task.join("ns").to_string_lossy()) {
-            let kind = link
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let kind = link.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if let Ok(target) = fs::read_link(&link) {
-                kinds
-                    .entry(kind)
-                    .or_default()
-                    .insert(target.display().to_string());
+                kinds.entry(kind).or_default().insert(target.display().to_string());
             }
         }
     }
     let join = |targets: BTreeSet<String>| targets.into_iter().collect::<Vec<_>>().join(" ");
-    kinds
-        .into_iter()
-        .map(|(kind, targets)| (kind, join(targets)))
-        .collect()
+    kinds.into_iter().map(|(kind, targets)| (kind, join(targets))).collect()
 }
 
 #[cfg(test)]

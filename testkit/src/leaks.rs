@@ -58,16 +58,8 @@ impl Leaks {
             objects.extend(foreign_namespaces(&pid));
         }
         let mounts = proc::mounts().into_iter().map(|mount| mount.line);
-        objects.extend(
-            mounts
-                .filter(|line| wanted(line))
-                .map(|line| format!("mount {line}")),
-        );
-        objects.extend(
-            links()
-                .filter(|name| wanted(name))
-                .map(|name| format!("link {name}")),
-        );
+        objects.extend(mounts.filter(|line| wanted(line)).map(|line| format!("mount {line}")));
+        objects.extend(links().filter(|name| wanted(name)).map(|name| format!("link {name}")));
         if let Some(tag) = &tag {
             objects.extend(cgroups(tag));
             objects.extend(processes(tag));
@@ -129,15 +121,9 @@ fn descriptors() -> BTreeSet<String> {
 
 fn describe_process(what: &str, pid: &str) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let name = stat
-        .split_once('(')
-        .and_then(|(_, rest)| rest.rsplit_once(')'));
+    let name = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
     let (name, rest) = name.unwrap_or(("?", ""));
-    let zombie = if rest.trim_start().starts_with('Z') {
-        ", zombie"
-    } else {
-        ""
-    };
+    let zombie = if rest.trim_start().starts_with('Z') { ", zombie" } else { "" };
     format!("{what} {pid} ({name}{zombie})")
 }
 
@@ -155,18 +141,14 @@ fn foreign_namespaces(pid: &str) -> Vec<String> {
 /// Names of the links in this thread's network namespace.
 fn links() -> impl Iterator<Item = String> {
     let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
-    let names: Vec<String> = table
-        .lines()
-        .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
-        .collect();
+    let names: Vec<String> =
+        table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect();
     names.into_iter()
 }
 
 /// Cgroups of every mounted hierarchy with `tag` in their path.
 fn cgroups(tag: &str) -> Vec<String> {
-    let hierarchies = proc::mounts()
-        .into_iter()
-        .filter(|mount| mount.fstype.starts_with("cgroup"));
+    let hierarchies = proc::mounts().into_iter().filter(|mount| mount.fstype.starts_with("cgroup"));
     let mut found = Vec::new();
     let mut todo: Vec<PathBuf> = hierarchies.map(|mount| mount.point).collect();
     while let Some(dir) = todo.pop() {

@@ -16,12 +16,7 @@
 //! host process that a library must not change).
 //!
 //! This crate is for tests only: its functions panic with a message when they cannot do their work.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::unwrap_used
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
 pub mod gate;
 mod host;

@@ -44,9 +44,7 @@ fn unescape(field: &str) -> PathBuf {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let code = (bytes[at] == b'\\')
-            .then(|| field.get(at + 1..at + 4))
-            .flatten();
+        let code = (bytes[at] == b'\\').then(|| field.get(at + 1..at + 4)).flatten();
         match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(byte) => {
                 out.push(byte);

@@ -37,9 +37,7 @@ impl Rootfs {
     #[must_use]
     pub fn binds() -> Vec<PathBuf> {
         let tops = MERGED.into_iter().filter(|name| link_of(name).is_none());
-        let tops = tops
-            .map(|name| Path::new("/").join(name))
-            .filter(|top| top.is_dir());
+        let tops = tops.map(|name| Path::new("/").join(name)).filter(|top| top.is_dir());
         std::iter::once(PathBuf::from("/usr")).chain(tops).collect()
     }
 
@@ -79,12 +77,8 @@ impl AsRef<Path> for Rootfs {
 /// `nobody` (65534). Nothing runs in it until [`Rootfs::binds`] are mounted.
 #[must_use]
 pub fn rootfs_dirs() -> Rootfs {
-    let rootfs = Rootfs {
-        dir: TempDir::new(),
-    };
-    for name in [
-        "dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "var",
-    ] {
+    let rootfs = Rootfs { dir: TempDir::new() };
+    for name in ["dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "var"] {
         make_dir(&rootfs.join(name));
     }
     chmod(&rootfs.join("tmp"), 0o1777);
@@ -103,10 +97,7 @@ pub fn rootfs_dirs() -> Rootfs {
         "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home:/bin/sh\n\
          nobody:x:65534:65534:nobody:/:/bin/false\n",
     );
-    rootfs.write(
-        "etc/group",
-        "root:x:0:\nstaff:x:50:app\napp:x:1000:\nnogroup:x:65534:\n",
-    );
+    rootfs.write("etc/group", "root:x:0:\nstaff:x:50:app\napp:x:1000:\nnogroup:x:65534:\n");
     for name in ["hostname", "hosts", "resolv.conf"] {
         rootfs.write(Path::new("etc").join(name), "");
     }
@@ -136,11 +127,7 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
     let Some(loader) = LOADERS.iter().find(|loader| Path::new(loader).exists()) else {
         return Vec::new();
     };
-    let output = Command::new(loader)
-        .arg("--list")
-        .arg(program)
-        .output()
-        .expect("run the loader");
+    let output = Command::new(loader).arg("--list").arg(program).output().expect("run the loader");
     if !output.status.success() {
         return Vec::new();
     }
@@ -158,12 +145,7 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
 /// Target of the host's `/name` if that is a link relative to the root.
 fn link_of(name: &str) -> Option<PathBuf> {
     let target = fs::read_link(Path::new("/").join(name)).ok()?;
-    Some(
-        target
-            .strip_prefix("/")
-            .map(Path::to_owned)
-            .unwrap_or(target),
-    )
+    Some(target.strip_prefix("/").map(Path::to_owned).unwrap_or(target))
 }
 
 fn make_dir(dir: &Path) {
@@ -204,18 +186,9 @@ mod tests {
     #[test]
     fn the_skeleton_follows_the_host() {
         let rootfs = rootfs_dirs();
-        let mode = |name| {
-            fs::metadata(rootfs.join(name))
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o7777
-        };
+        let mode = |name| fs::metadata(rootfs.join(name)).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode("proc"), mode("tmp")), (0o755, 0o1777));
-        assert_eq!(
-            rootfs.join("/bin").is_symlink(),
-            Path::new("/bin").is_symlink()
-        );
+        assert_eq!(rootfs.join("/bin").is_symlink(), Path::new("/bin").is_symlink());
         assert_eq!(Rootfs::binds()[0], Path::new("/usr"));
     }
 }

@@ -89,9 +89,7 @@ fn remove(path: &Path) {
         return;
     }
     let mut unshare = Command::new("unshare");
-    let unshare = unshare
-        .args(["--map-root-user", "--map-auto", "rm", "-rf"])
-        .arg(path);
+    let unshare = unshare.args(["--map-root-user", "--map-auto", "rm", "-rf"]).arg(path);
     if !unshare.status().is_ok_and(|status| status.success()) {
         eprintln!("not removed: {}", path.display());
     }
