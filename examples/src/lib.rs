@@ -2,6 +2,7 @@
 //!
 //! | name | what it shows |
 //! |---|---|
-//! | `run` | ten lines: a command in a container on any directory, with safe defaults |
+//! | `hello` | the README's ten lines: a command in a container on any directory |
+//! | `run` | any command there, with its exit status |
 //! | `quickstart` | the whole way: image, layers, overlay, network, cgroup, container, commit |
 //! | `probe` | what this machine can do, and how to get what it can't |
