@@ -1,3 +1,4 @@
+//! The ten lines of the README.
 #![allow(clippy::print_stdout)]
 
 use container_core::{Container, Error};

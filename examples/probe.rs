@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let rows: Vec<Row> = rows!("container-core", container_core::probe().facilities)
         .chain(rows!("container-fs", container_fs::probe().facilities))
         .chain(rows!("container-image", container_image::probe().facilities))
-        .chain(rows!("container-net", container_net::probe()))
+        .chain(rows!("container-net", container_net::probe().facilities))
         .collect();
     let printed = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => table(&rows, |_| true),

@@ -118,9 +118,7 @@ impl fmt::Display for Inner {
         if let Some(hint) = &self.hint {
             write!(f, "; {hint}")?;
         }
-        self.failures
-            .iter()
-            .try_for_each(|failure| write!(f, "\n  {failure}"))
+        self.failures.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
     }
 }
 
@@ -187,11 +185,7 @@ impl Error {
         object: impl AsRef<OsStr>,
         failures: Vec<Self>,
     ) -> Self {
-        let mut error = Self::new(
-            ErrorKind::Incomplete,
-            step,
-            format!("{:?}", object.as_ref()),
-        );
+        let mut error = Self::new(ErrorKind::Incomplete, step, format!("{:?}", object.as_ref()));
         error.0.reason = Some(format!("{} failed", failures.len()).into());
         error.0.failures = failures;
         error

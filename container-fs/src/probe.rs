@@ -52,17 +52,13 @@ impl Probe {
     /// The facility of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Facility> {
-        self.facilities
-            .iter()
-            .find(|facility| facility.name == name)
+        self.facilities.iter().find(|facility| facility.name == name)
     }
 }
 
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.facilities
-            .iter()
-            .try_for_each(|facility| writeln!(f, "{facility}"))
+        self.facilities.iter().try_for_each(|facility| writeln!(f, "{facility}"))
     }
 }
 
@@ -83,11 +79,7 @@ pub fn probe() -> Probe {
         unprivileged_overlay(),
         since("volatile overlay", (5, 10), ""),
         openat2(),
-        since(
-            "idmapped mounts",
-            (5, 12),
-            ", as layers of an overlay since 5.19",
-        ),
+        since("idmapped mounts", (5, 12), ", as layers of an overlay since 5.19"),
         proc(),
     ];
     Probe { facilities }
@@ -99,35 +91,15 @@ fn facility(
     detail: impl Into<String>,
     way_out: impl Into<String>,
 ) -> Facility {
-    let way_out = if available {
-        None
-    } else {
-        Some(way_out.into())
-    };
-    Facility {
-        name,
-        available,
-        detail: detail.into(),
-        way_out,
-    }
+    let way_out = if available { None } else { Some(way_out.into()) };
+    Facility { name, available, detail: detail.into(), way_out }
 }
 
 fn overlay() -> Facility {
     let types = sys::read_setting("/proc/filesystems").unwrap_or_default();
-    let listed = types
-        .lines()
-        .any(|line| line.split_whitespace().last() == Some("overlay"));
-    let detail = if listed {
-        "in /proc/filesystems"
-    } else {
-        "not in /proc/filesystems"
-    };
-    facility(
-        "overlay",
-        listed,
-        detail,
-        "load the module: modprobe overlay (CONFIG_OVERLAY_FS)",
-    )
+    let listed = types.lines().any(|line| line.split_whitespace().last() == Some("overlay"));
+    let detail = if listed { "in /proc/filesystems" } else { "not in /proc/filesystems" };
+    facility("overlay", listed, detail, "load the module: modprobe overlay (CONFIG_OVERLAY_FS)")
 }
 
 fn mounting(interface: &crate::Result<Interface>) -> Facility {
@@ -140,12 +112,9 @@ fn mounting(interface: &crate::Result<Interface>) -> Facility {
             "no CAP_SYS_ADMIN over this mount namespace",
             "run as root, or mount in a user namespace with Stack::options",
         ),
-        Err(error) => facility(
-            name,
-            false,
-            error.to_string(),
-            "run on Linux 5.2 or newer, with overlayfs",
-        ),
+        Err(error) => {
+            facility(name, false, error.to_string(), "run on Linux 5.2 or newer, with overlayfs")
+        }
     }
 }
 
@@ -154,14 +123,10 @@ fn single_layers(interface: &crate::Result<Interface>) -> Facility {
     let (available, detail) = match interface {
         Ok(Interface::Descriptors) => (true, "tried: each layer by descriptor".to_owned()),
         Ok(Interface::Paths) => (true, "tried: each layer by path".to_owned()),
-        Ok(Interface::Data) => (
-            false,
-            "tried: one string of 4,095 bytes to mount(2) in its place".to_owned(),
-        ),
-        Err(_) => (
-            (major, minor) >= (6, 7),
-            format!("by the version, Linux {major}.{minor}"),
-        ),
+        Ok(Interface::Data) => {
+            (false, "tried: one string of 4,095 bytes to mount(2) in its place".to_owned())
+        }
+        Err(_) => ((major, minor) >= (6, 7), format!("by the version, Linux {major}.{minor}")),
     };
     facility("lowerdir+", available, detail, "run on Linux 6.7 or newer")
 }
@@ -174,11 +139,7 @@ fn unprivileged_overlay() -> Facility {
         return facility(name, false, detail, "run on Linux 5.11 or newer");
     }
     let switches = [
-        (
-            "/proc/sys/user/max_user_namespaces",
-            "0",
-            "sysctl user.max_user_namespaces=15000",
-        ),
+        ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000"),
         (
             "/proc/sys/kernel/unprivileged_userns_clone",
             "0",
@@ -206,12 +167,7 @@ fn openat2() -> Facility {
     } else {
         "paths walked by hand, symbolic links in them refused"
     };
-    facility(
-        "openat2",
-        available,
-        detail,
-        "run on Linux 5.6 or newer, and allow it in seccomp",
-    )
+    facility("openat2", available, detail, "run on Linux 5.6 or newer, and allow it in seccomp")
 }
 
 fn since(name: &'static str, needed: (u32, u32), more: &str) -> Facility {

@@ -43,11 +43,7 @@ pub fn remove_tree(parent: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
         return rustix::fs::unlinkat(parent, name, AtFlags::empty())
             .map_err(|errno| Error::os("unlinkat", name, errno));
     }
-    let mut removal = Removal {
-        parent,
-        name,
-        failures: Vec::new(),
-    };
+    let mut removal = Removal { parent, name, failures: Vec::new() };
     removal.run();
     if removal.failures.is_empty() {
         Ok(())
@@ -77,9 +73,7 @@ impl Removal<'_> {
             match task {
                 Task::Empty(path) => match self.empty(&path) {
                     Ok(subdirectories) => {
-                        let below = subdirectories
-                            .iter()
-                            .map(|name| Task::Empty(path.join(name)));
+                        let below = subdirectories.iter().map(|name| Task::Empty(path.join(name)));
                         let below: Vec<Task> = below.collect();
                         tasks.push(Task::Remove(path));
                         tasks.extend(below);

@@ -18,10 +18,8 @@ use crate::metadata::{FileType, Metadata};
 pub(crate) const DIR_PATH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Flags to open a directory for listing.
-pub(crate) const DIR_READ: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+pub(crate) const DIR_READ: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The kernel's own name for an open file. Through it, calls that take a path act on exactly the
 /// opened file, also where the descriptor is `O_PATH` and the `f…` form of the call refuses it.
@@ -95,10 +93,7 @@ pub(crate) fn list_xattrs(fd: BorrowedFd<'_>) -> rustix::io::Result<Vec<(OsStrin
         }
     };
     let mut found = Vec::new();
-    for name in buffer[..len]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
+    for name in buffer[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let name = OsStr::from_bytes(name);
         if let Some(value) = get_xattr(fd, name)? {
             found.push((name.to_owned(), value));
@@ -126,20 +121,15 @@ pub(crate) fn kernel_version() -> (u32, u32) {
 }
 
 fn parse_version(release: &str) -> (u32, u32) {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse().unwrap_or(0));
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// A small text file of `/proc` or `/sys`, trimmed; `None` if it can't be read.
 pub(crate) fn read_setting(path: &str) -> Option<String> {
     let mut text = String::new();
-    File::open(path)
-        .ok()?
-        .take(1 << 20)
-        .read_to_string(&mut text)
-        .ok()?;
+    File::open(path).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
     Some(text.trim().to_owned())
 }
 

@@ -139,12 +139,7 @@ pub fn to_oci_name(mark: &Mark) -> Result<OsString> {
 pub fn check_ordinary_name(name: &OsStr) -> Result<()> {
     if name.as_bytes().starts_with(PREFIX.as_bytes()) {
         let reason = "the prefix .wh. stands for whiteouts in image layers";
-        return Err(Error::refused(
-            ErrorKind::ReservedName,
-            "check name",
-            name,
-            reason,
-        ));
+        return Err(Error::refused(ErrorKind::ReservedName, "check name", name, reason));
     }
     Ok(())
 }
@@ -156,12 +151,7 @@ fn check_hideable(hidden: &OsStr) -> Result<()> {
         bytes if bytes.starts_with(PREFIX.as_bytes()) => "the name is reserved for AUFS",
         _ => return sys::check_name("whiteout", hidden),
     };
-    Err(Error::refused(
-        ErrorKind::ReservedName,
-        "whiteout",
-        hidden,
-        reason,
-    ))
+    Err(Error::refused(ErrorKind::ReservedName, "whiteout", hidden, reason))
 }
 
 /// Is an entry of this type and device number a whiteout in an overlay directory?
@@ -204,21 +194,16 @@ pub fn create_whiteout(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
     let name = name.as_ref();
     sys::check_name("create whiteout", name)?;
     check_ordinary_name(name)?;
-    rustix::fs::mknodat(
-        dir,
-        name,
-        rustix::fs::FileType::CharacterDevice,
-        Mode::empty(),
-        0,
+    rustix::fs::mknodat(dir, name, rustix::fs::FileType::CharacterDevice, Mode::empty(), 0).map_err(
+        |errno| {
+            let error = Error::os("mknodat 0:0", name, errno);
+            if errno == Errno::PERM {
+                return error
+                    .with_hint("run as root, or on Linux 5.8 or newer; not on an overlay itself");
+            }
+            error
+        },
     )
-    .map_err(|errno| {
-        let error = Error::os("mknodat 0:0", name, errno);
-        if errno == Errno::PERM {
-            return error
-                .with_hint("run as root, or on Linux 5.8 or newer; not on an overlay itself");
-        }
-        error
-    })
 }
 
 /// Is the entry `name` of the open directory `dir` an overlay whiteout?
@@ -296,14 +281,7 @@ mod tests {
 
     #[test]
     fn reserved_names_are_refused() {
-        for bad in [
-            ".wh.",
-            ".wh..",
-            ".wh...",
-            ".wh..wh.plnk",
-            ".wh..wh.",
-            ".wh..wh.x",
-        ] {
+        for bad in [".wh.", ".wh..", ".wh...", ".wh..wh.plnk", ".wh..wh.", ".wh..wh.x"] {
             let error = from_oci_name(OsStr::new(bad)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ReservedName, "{bad}");
         }

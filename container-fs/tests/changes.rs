@@ -23,14 +23,7 @@ fn layered() -> Option<Layout> {
     for dir in ["etc", "usr/bin", "usr/lib", "opt/old", "was-dir"] {
         fs::create_dir_all(base.join(dir)).unwrap();
     }
-    for file in [
-        "etc/passwd",
-        "etc/gone",
-        "usr/bin/sh",
-        "opt/old/x",
-        "was-dir/y",
-        "was-file",
-    ] {
+    for file in ["etc/passwd", "etc/gone", "usr/bin/sh", "opt/old/x", "was-dir/y", "was-file"] {
         fs::write(base.join(file), file).unwrap();
     }
     for dir in ["etc", "opt", "was-file"] {
@@ -152,12 +145,7 @@ fn run(tree: &Path, op: &Op, serial: usize) {
 }
 
 fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp")
-        .arg("-a")
-        .arg(from.join("."))
-        .arg(to)
-        .status()
-        .unwrap();
+    let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
     assert!(status.success());
 }
 
@@ -169,12 +157,7 @@ fn same_as_comparison(lower: &[Op], upper: &[Op]) -> Result<(), TestCaseError> {
     for (serial, op) in lower.iter().enumerate() {
         run(&below.layers[0], op, serial);
     }
-    let attached = below
-        .stack()
-        .mount()
-        .unwrap()
-        .attach(below.at("merged"))
-        .unwrap();
+    let attached = below.stack().mount().unwrap().attach(below.at("merged")).unwrap();
     for (serial, op) in lower.iter().rev().enumerate() {
         run(&below.at("merged"), op, 100 + serial);
     }
@@ -212,11 +195,7 @@ fn same_as_comparison(lower: &[Op], upper: &[Op]) -> Result<(), TestCaseError> {
 
 fn random_changes(cases: u32) {
     let ops = || prop::collection::vec(any_op(), 0..20);
-    let config = ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(lower in ops(), upper in ops())| same_as_comparison(&lower, &upper)?);
 }
 
@@ -247,11 +226,7 @@ fn an_upper_that_is_not_whole_is_refused() {
     let xattrs = XattrNamespace::detect();
     let upper = Root::open(layout.at("upper")).unwrap();
     let key = format!("{}redirect", xattrs.prefix());
-    upper
-        .open_dir("")
-        .unwrap()
-        .set_xattr("moved", key, b"/elsewhere")
-        .unwrap();
+    upper.open_dir("").unwrap().set_xattr("moved", key, b"/elsewhere").unwrap();
     let layers = [Root::open(&layout.layers[0]).unwrap()];
     let error = of_upper(&upper, &layers, xattrs).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -263,10 +238,8 @@ fn trusted_marks_are_not_read_without_the_privilege() {
         return;
     }
     let layout = Layout::new(1);
-    let (upper, layers) = (
-        Root::open(layout.at("upper")),
-        [Root::open(&layout.layers[0]).unwrap()],
-    );
+    let (upper, layers) =
+        (Root::open(layout.at("upper")), [Root::open(&layout.layers[0]).unwrap()]);
     let error = of_upper(upper.unwrap(), &layers, XattrNamespace::Trusted).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
 }
@@ -279,10 +252,7 @@ fn content_is_compared_when_all_else_agrees() {
     for (dir, content) in [(&old, "abc"), (&new, "abd")] {
         for (name, content) in [("same", "xyz"), ("other", content)] {
             fs::write(dir.join(name), content).unwrap();
-            let file = fs::File::options()
-                .write(true)
-                .open(dir.join(name))
-                .unwrap();
+            let file = fs::File::options().write(true).open(dir.join(name)).unwrap();
             file.set_modified(time).unwrap();
         }
     }
@@ -300,8 +270,7 @@ fn links_and_pipes_are_entries() {
     let [old, new] = [0, 1].map(|index| Root::open(&layout.layers[index]).unwrap());
     new.symlink("/etc", "link").unwrap();
     let (dir, name) = new.parent("pipe").unwrap();
-    dir.create_node(name, container_fs::Node::Fifo, 0o600)
-        .unwrap();
+    dir.create_node(name, container_fs::Node::Fifo, 0o600).unwrap();
     let changes = between(&old, &new).unwrap();
     assert_eq!(lines(&changes), ["A /link", "A /pipe"]);
     assert_eq!(changes[0].file_type, FileType::Symlink);

@@ -27,14 +27,8 @@ fn links_are_removed_not_followed() {
     remove_tree(&root, "link").unwrap();
     assert!(dir.join("keep/sub").exists() && !dir.join("tree").exists());
     assert!(!dir.join("link").is_symlink());
-    assert_eq!(
-        remove_tree(&root, "tree").unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
-    assert_eq!(
-        remove_tree(&root, "../keep").unwrap_err().kind(),
-        ErrorKind::InvalidPath
-    );
+    assert_eq!(remove_tree(&root, "tree").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(remove_tree(&root, "../keep").unwrap_err().kind(), ErrorKind::InvalidPath);
 }
 
 fn directories_without_permissions() {
@@ -62,11 +56,8 @@ fn directories_without_permissions_are_removed() {
     }
     // Without the capabilities of its user namespace: as any user's process.
     let none = rustix::thread::CapabilitySet::empty();
-    let sets = rustix::thread::CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
-    };
+    let sets =
+        rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
     rustix::thread::set_capabilities(None, sets).unwrap();
     directories_without_permissions();
 }
@@ -80,11 +71,8 @@ fn the_work_directory_of_an_overlay_is_removed() {
         let left = fs::metadata(layout.at("work/work")).unwrap();
         assert_eq!(left.permissions().mode() & 0o777, 0);
         let none = rustix::thread::CapabilitySet::empty();
-        let sets = rustix::thread::CapabilitySets {
-            effective: none,
-            permitted: none,
-            inheritable: none,
-        };
+        let sets =
+            rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
         rustix::thread::set_capabilities(None, sets).unwrap();
         remove_tree(Root::open(layout.dir.path()).unwrap(), "work").unwrap();
         assert!(!layout.at("work").exists());
@@ -104,11 +92,7 @@ fn a_mount_in_the_tree_is_reported_not_emptied() {
         let error = remove_tree(&root, "tree").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incomplete);
         assert_eq!(error.failures().len(), 1, "{error}");
-        assert_eq!(
-            error.failures()[0].kind(),
-            ErrorKind::CrossDevice,
-            "{error}"
-        );
+        assert_eq!(error.failures()[0].kind(), ErrorKind::CrossDevice, "{error}");
         assert!(layout.layers[0].join("precious").exists());
         assert!(!layout.at("tree/other").exists());
         rustix::mount::unmount(layout.at("tree/mnt"), rustix::mount::UnmountFlags::DETACH).unwrap();

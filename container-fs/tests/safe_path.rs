@@ -24,11 +24,8 @@ impl Ground {
         fs::create_dir(dir.join("root")).unwrap();
         fs::create_dir(dir.join("outside")).unwrap();
         fs::write(dir.join("outside/precious"), "precious").unwrap();
-        fs::set_permissions(
-            dir.join("outside/precious"),
-            fs::Permissions::from_mode(0o640),
-        )
-        .unwrap();
+        fs::set_permissions(dir.join("outside/precious"), fs::Permissions::from_mode(0o640))
+            .unwrap();
         let root = Root::open(dir.join("root")).unwrap();
         Self { dir, root }
     }
@@ -42,15 +39,10 @@ impl Ground {
     }
 
     fn assert_outside_untouched(&self) {
-        let names: Vec<_> = fs::read_dir(self.outside())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let names: Vec<_> =
+            fs::read_dir(self.outside()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["precious"]);
-        assert_eq!(
-            fs::read_to_string(self.outside().join("precious")).unwrap(),
-            "precious"
-        );
+        assert_eq!(fs::read_to_string(self.outside().join("precious")).unwrap(), "precious");
         let metadata = fs::metadata(self.outside().join("precious")).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o640);
         assert_eq!(std::os::unix::fs::MetadataExt::nlink(&metadata), 1);
@@ -63,25 +55,13 @@ fn writing_through_a_link_stays_inside() {
     let ground = Ground::new();
     let root = &ground.root;
     let up = "../".repeat(30) + ground.outside().to_str().unwrap();
-    for (index, target) in [ground.outside(), up.into(), "../outside".into()]
-        .iter()
-        .enumerate()
-    {
+    for (index, target) in [ground.outside(), up.into(), "../outside".into()].iter().enumerate() {
         let x = format!("x{index}");
         root.symlink(target, &x).unwrap();
         let y = format!("{x}/y");
-        assert_eq!(
-            root.create_file(&y, 0o644).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
-        assert_eq!(
-            root.create_dir(&y, 0o755).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
-        assert_eq!(
-            root.symlink("t", &y).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(root.create_file(&y, 0o644).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(root.create_dir(&y, 0o755).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(root.symlink("t", &y).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(
             root.open_file(format!("{x}/precious")).unwrap_err().kind(),
             ErrorKind::NotFound
@@ -95,27 +75,17 @@ fn writing_through_a_link_stays_inside() {
 
     // What the links mean inside the root works.
     root.create_dir_all(ground.outside(), 0o755).unwrap();
-    root.create_file("x0/y", 0o644)
-        .unwrap()
-        .write_all(b"y")
-        .unwrap();
+    root.create_file("x0/y", 0o644).unwrap().write_all(b"y").unwrap();
     let inside = ground.outside();
     let inside = inside.strip_prefix("/").unwrap().join("y");
-    assert_eq!(
-        fs::read(ground.inside(inside.to_str().unwrap())).unwrap(),
-        b"y"
-    );
+    assert_eq!(fs::read(ground.inside(inside.to_str().unwrap())).unwrap(), b"y");
     ground.assert_outside_untouched();
 }
 
 #[test]
 fn dots_do_not_climb_out() {
     let ground = Ground::new();
-    for path in [
-        "../outside/precious",
-        "/../outside/precious",
-        "a/../../outside/precious",
-    ] {
+    for path in ["../outside/precious", "/../outside/precious", "a/../../outside/precious"] {
         assert!(ground.root.open_file(path).is_err(), "{path}");
         assert!(ground.root.remove_file(path).is_err(), "{path}");
     }
@@ -131,12 +101,7 @@ fn hard_links_to_outside_are_not_made() {
     symlink(ground.outside(), ground.inside("x")).unwrap();
     symlink(ground.outside().join("precious"), ground.inside("direct")).unwrap();
     assert!(ground.root.hard_link("x/precious", "stolen").is_err());
-    assert!(
-        ground
-            .root
-            .hard_link("../outside/precious", "stolen")
-            .is_err()
-    );
+    assert!(ground.root.hard_link("../outside/precious", "stolen").is_err());
     // The link itself gets a second name, not what it points to.
     ground.root.hard_link("direct", "second").unwrap();
     assert!(ground.inside("second").is_symlink());
@@ -148,24 +113,14 @@ fn hard_links_to_outside_are_not_made() {
 fn attributes_are_not_set_through_a_link() {
     let ground = Ground::new();
     symlink(ground.outside().join("precious"), ground.inside("x")).unwrap();
-    let before = fs::metadata(ground.outside().join("precious"))
-        .unwrap()
-        .modified()
-        .unwrap();
+    let before = fs::metadata(ground.outside().join("precious")).unwrap().modified().unwrap();
     let dir = ground.root.open_dir("/").unwrap();
-    assert_eq!(
-        dir.set_mode("x", 0o777).unwrap_err().kind(),
-        ErrorKind::Symlink
-    );
+    assert_eq!(dir.set_mode("x", 0o777).unwrap_err().kind(), ErrorKind::Symlink);
     assert!(dir.set_xattr("x", "user.stolen", b"1").is_err());
     dir.set_mtime("x", 1, 1).unwrap();
     let me = rustix::process::geteuid().as_raw();
-    dir.set_owner("x", me, rustix::process::getegid().as_raw())
-        .unwrap();
-    let after = fs::metadata(ground.outside().join("precious"))
-        .unwrap()
-        .modified()
-        .unwrap();
+    dir.set_owner("x", me, rustix::process::getegid().as_raw()).unwrap();
+    let after = fs::metadata(ground.outside().join("precious")).unwrap().modified().unwrap();
     assert_eq!(before, after);
     ground.assert_outside_untouched();
 }
@@ -176,21 +131,9 @@ fn the_root_itself_is_not_replaced() {
     let ground = Ground::new();
     for path in ["", "/", ".", "./", "..", "a/..", "//"] {
         let kind = ErrorKind::InvalidPath;
-        assert_eq!(
-            ground.root.symlink("/", path).unwrap_err().kind(),
-            kind,
-            "{path:?}"
-        );
-        assert_eq!(
-            ground.root.remove_tree(path).unwrap_err().kind(),
-            kind,
-            "{path:?}"
-        );
-        assert_eq!(
-            ground.root.create_file(path, 0o600).unwrap_err().kind(),
-            kind,
-            "{path:?}"
-        );
+        assert_eq!(ground.root.symlink("/", path).unwrap_err().kind(), kind, "{path:?}");
+        assert_eq!(ground.root.remove_tree(path).unwrap_err().kind(), kind, "{path:?}");
+        assert_eq!(ground.root.create_file(path, 0o600).unwrap_err().kind(), kind, "{path:?}");
     }
     assert!(ground.inside("").is_dir());
 }
@@ -212,12 +155,7 @@ fn a_link_leaf_is_replaced_not_followed() {
     let error = ground.root.create_file("leaf", 0o644).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     ground.root.remove_file("leaf").unwrap();
-    ground
-        .root
-        .create_file("leaf", 0o644)
-        .unwrap()
-        .write_all(b"mine")
-        .unwrap();
+    ground.root.create_file("leaf", 0o644).unwrap().write_all(b"mine").unwrap();
     assert_eq!(fs::read(ground.inside("leaf")).unwrap(), b"mine");
     ground.assert_outside_untouched();
 }
@@ -269,10 +207,7 @@ fn a_racing_swap_does_not_lead_outside() {
         }
     });
     ground.assert_outside_untouched();
-    assert!(
-        made > 0 && refused > 0,
-        "no race: {made} made, {refused} refused"
-    );
+    assert!(made > 0 && refused > 0, "no race: {made} made, {refused} refused");
 }
 
 /// Removal of a tree in which a directory is swapped for a link to the outside.

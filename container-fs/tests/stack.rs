@@ -30,34 +30,22 @@ fn use_stack(count: usize) {
         let only = fs::read_to_string(merged.join(format!("only{index}"))).unwrap();
         assert_eq!(only, index.to_string());
     }
-    assert_eq!(
-        fs::read_to_string(merged.join("shared")).unwrap(),
-        (count - 1).to_string()
-    );
+    assert_eq!(fs::read_to_string(merged.join("shared")).unwrap(), (count - 1).to_string());
 
     fs::write(merged.join("shared"), "changed").unwrap();
     fs::write(merged.join("new"), "new").unwrap();
     fs::remove_file(merged.join("only0")).unwrap();
     assert!(!merged.join("only0").exists());
-    assert_eq!(
-        lines(&stack.changes().unwrap()),
-        ["A /new", "D /only0", "M /shared"]
-    );
+    assert_eq!(lines(&stack.changes().unwrap()), ["A /new", "D /only0", "M /shared"]);
     assert!(is_whiteout(Root::open(layout.at("upper")).unwrap(), "only0").unwrap());
 
     attached.detach().unwrap();
     assert_eq!(mount_options(&merged), None);
     assert_eq!(fs::read_dir(&merged).unwrap().count(), 0);
     // The layers are as they were.
-    assert_eq!(
-        fs::read_to_string(layout.layers[0].join("only0")).unwrap(),
-        "0"
-    );
+    assert_eq!(fs::read_to_string(layout.layers[0].join("only0")).unwrap(), "0");
     let top = layout.layers.last().unwrap();
-    assert_eq!(
-        fs::read_to_string(top.join("shared")).unwrap(),
-        (count - 1).to_string()
-    );
+    assert_eq!(fs::read_to_string(top.join("shared")).unwrap(), (count - 1).to_string());
     assert_eq!(fs::read_dir(top).unwrap().count(), 2);
 }
 
@@ -95,11 +83,7 @@ fn apply(options: &[MountOption]) -> rustix::io::Result<OwnedFd> {
         }
     }
     rustix::mount::fsconfig_create(&context)?;
-    rustix::mount::fsmount(
-        &context,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
-    )
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 fn options_mount_the_stack() {
@@ -115,10 +99,7 @@ fn options_mount_the_stack() {
         let stack = Stack::new([&low, &high]).writable(&upper, &work);
         let options = match stack.options() {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                assert!(
-                    name == "a,b" && testkit::kernel_version() < (6, 7),
-                    "{error}"
-                );
+                assert!(name == "a,b" && testkit::kernel_version() < (6, 7), "{error}");
                 continue;
             }
             options => options.unwrap(),
@@ -162,23 +143,14 @@ fn options_need_no_privilege() {
         .collect();
     let at = |name: &str| layout.at(name).display().to_string();
     let lower = if testkit::kernel_version() >= (6, 7) {
-        vec![
-            format!("lowerdir+={}", at("l1")),
-            format!("lowerdir+={}", at("l0")),
-        ]
+        vec![format!("lowerdir+={}", at("l1")), format!("lowerdir+={}", at("l0"))]
     } else {
         vec![format!("lowerdir={}:{}", at("l1"), at("l0"))]
     };
     let mut expected = lower;
     expected.push(format!("upperdir={}", at("upper")));
     expected.push(format!("workdir={}", at("work")));
-    let fixed = [
-        "index=off",
-        "metacopy=off",
-        "redirect_dir=nofollow",
-        "userxattr",
-        "volatile",
-    ];
+    let fixed = ["index=off", "metacopy=off", "redirect_dir=nofollow", "userxattr", "volatile"];
     expected.extend(fixed.map(String::from));
     assert_eq!(shown, expected);
 
@@ -211,16 +183,8 @@ fn the_kernel_got_the_options() {
     let options: Vec<&str> = options.split(',').collect();
     // Linux 6.18 shows it as the value of a newer option.
     let volatile = ["volatile", "fsync=volatile"];
-    assert!(
-        volatile.iter().any(|shown| options.contains(shown)),
-        "{options:?}"
-    );
-    for off in [
-        "metacopy=on",
-        "redirect_dir=on",
-        "redirect_dir=follow",
-        "index=on",
-    ] {
+    assert!(volatile.iter().any(|shown| options.contains(shown)), "{options:?}");
+    for off in ["metacopy=on", "redirect_dir=on", "redirect_dir=follow", "index=on"] {
         assert!(!options.contains(&off), "{options:?}");
     }
     drop(attached);
@@ -248,12 +212,7 @@ fn guards_detach_exactly_their_own_mount() {
 
     // Detached by somebody else: no failure.
     let fresh = Layout::new(2);
-    let attached = fresh
-        .stack()
-        .mount()
-        .unwrap()
-        .attach(fresh.at("merged"))
-        .unwrap();
+    let attached = fresh.stack().mount().unwrap().attach(fresh.at("merged")).unwrap();
     rustix::mount::unmount(fresh.at("merged"), rustix::mount::UnmountFlags::DETACH).unwrap();
     attached.detach().unwrap();
 }
@@ -270,12 +229,7 @@ fn an_unused_or_failed_mount_leaves_nothing() {
     };
     drop(layout.stack().mount().unwrap());
     let fresh = Layout::new(2);
-    let error = fresh
-        .stack()
-        .mount()
-        .unwrap()
-        .attach(fresh.at("missing"))
-        .unwrap_err();
+    let error = fresh.stack().mount().unwrap().attach(fresh.at("missing")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     // The mark of the volatile mount before is still there.
     let error = fresh.stack().volatile(false).mount().unwrap_err();
@@ -294,14 +248,8 @@ fn a_read_only_stack_is_read_only() {
         let mounted = Stack::new(&layout.layers).mount().unwrap();
         let root = Root::from_fd(mounted.as_fd().try_clone_to_owned().unwrap()).unwrap();
         root.open_file("file").unwrap();
-        assert_eq!(
-            root.create_file("new", 0o600).unwrap_err().kind(),
-            ErrorKind::ReadOnly
-        );
-        assert_eq!(
-            root.remove_file("file").unwrap_err().kind(),
-            ErrorKind::ReadOnly
-        );
+        assert_eq!(root.create_file("new", 0o600).unwrap_err().kind(), ErrorKind::ReadOnly);
+        assert_eq!(root.remove_file("file").unwrap_err().kind(), ErrorKind::ReadOnly);
     }
 }
 
@@ -320,71 +268,33 @@ fn bad_stacks_are_refused_before_anything_is_touched() {
     fs::write(&file, "").unwrap();
     let none: [PathBuf; 0] = [];
     assert_eq!(refused(&Stack::new(none)), ErrorKind::NoLayers);
-    assert_eq!(
-        refused(&Stack::new(vec![a.clone(); 501])),
-        ErrorKind::TooManyLayers
-    );
-    assert_eq!(
-        refused(&Stack::new([&a, &layout.at("missing")])),
-        ErrorKind::NotFound
-    );
+    assert_eq!(refused(&Stack::new(vec![a.clone(); 501])), ErrorKind::TooManyLayers);
+    assert_eq!(refused(&Stack::new([&a, &layout.at("missing")])), ErrorKind::NotFound);
     assert_eq!(refused(&Stack::new([&a, &file])), ErrorKind::NotADirectory);
-    assert_eq!(
-        refused(&Stack::new([Path::new(""), &a])),
-        ErrorKind::InvalidPath
-    );
-    assert_eq!(
-        refused(&Stack::new([Path::new("a\0b"), &a])),
-        ErrorKind::InvalidPath
-    );
-    assert_eq!(
-        refused(&Stack::new([&a, &b, &a])),
-        ErrorKind::OverlappingLayers
-    );
+    assert_eq!(refused(&Stack::new([Path::new(""), &a])), ErrorKind::InvalidPath);
+    assert_eq!(refused(&Stack::new([Path::new("a\0b"), &a])), ErrorKind::InvalidPath);
+    assert_eq!(refused(&Stack::new([&a, &b, &a])), ErrorKind::OverlappingLayers);
     let ab = || Stack::new([&a, &b]);
-    assert_eq!(
-        refused(&ab().writable(&c, &c)),
-        ErrorKind::OverlappingLayers
-    );
-    assert_eq!(
-        refused(&ab().writable(&a, &work)),
-        ErrorKind::OverlappingLayers
-    );
-    assert_eq!(
-        refused(&ab().writable(layout.at("missing"), &work)),
-        ErrorKind::NotFound
-    );
-    assert_eq!(
-        refused(&ab().writable(&upper, &file)),
-        ErrorKind::NotADirectory
-    );
+    assert_eq!(refused(&ab().writable(&c, &c)), ErrorKind::OverlappingLayers);
+    assert_eq!(refused(&ab().writable(&a, &work)), ErrorKind::OverlappingLayers);
+    assert_eq!(refused(&ab().writable(layout.at("missing"), &work)), ErrorKind::NotFound);
+    assert_eq!(refused(&ab().writable(&upper, &file)), ErrorKind::NotADirectory);
 
     // One inside another, also seen through a link.
     fs::create_dir(a.join("inside")).unwrap();
     fs::create_dir(upper.join("inside")).unwrap();
     std::os::unix::fs::symlink(&a, layout.at("link")).unwrap();
-    assert_eq!(
-        refused(&Stack::new([&a, &a.join("inside")])),
-        ErrorKind::OverlappingLayers
-    );
+    assert_eq!(refused(&Stack::new([&a, &a.join("inside")])), ErrorKind::OverlappingLayers);
     let linked = layout.at("link/inside");
-    assert_eq!(
-        refused(&Stack::new([&a, &linked])),
-        ErrorKind::OverlappingLayers
-    );
-    assert_eq!(
-        refused(&Stack::new([&a, &layout.at("link")])),
-        ErrorKind::OverlappingLayers
-    );
+    assert_eq!(refused(&Stack::new([&a, &linked])), ErrorKind::OverlappingLayers);
+    assert_eq!(refused(&Stack::new([&a, &layout.at("link")])), ErrorKind::OverlappingLayers);
     let work_inside = ab().writable(&upper, upper.join("inside"));
     assert_eq!(refused(&work_inside), ErrorKind::OverlappingLayers);
     let all = Stack::new([layout.dir.path()]).writable(&upper, &work);
     assert_eq!(refused(&all), ErrorKind::OverlappingLayers);
     // A name that only starts alike is not inside.
     fs::create_dir(layout.at("l0-more")).unwrap();
-    Stack::new([a.clone(), layout.at("l0-more")])
-        .options()
-        .unwrap();
+    Stack::new([a.clone(), layout.at("l0-more")]).options().unwrap();
 
     assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
 }
@@ -400,9 +310,7 @@ fn upper_and_work_on_different_file_systems_are_refused() {
         return;
     };
     let elsewhere = TempDir::new_in(other);
-    let stack = layout
-        .stack()
-        .writable(layout.at("upper"), elsewhere.path());
+    let stack = layout.stack().writable(layout.at("upper"), elsewhere.path());
     assert_eq!(refused(&stack), ErrorKind::CrossDevice);
 }
 
@@ -416,9 +324,7 @@ fn a_read_only_upper_is_refused() {
     fs::create_dir(inner.layers[0].join("work")).unwrap();
     let read_only = Stack::new(&inner.layers).mount().unwrap();
     let attached = read_only.attach(inner.at("merged")).unwrap();
-    let stack = layout
-        .stack()
-        .writable(inner.at("merged/upper"), inner.at("merged/work"));
+    let stack = layout.stack().writable(inner.at("merged/upper"), inner.at("merged/work"));
     assert_eq!(refused(&stack), ErrorKind::ReadOnly);
     attached.detach().unwrap();
 }
@@ -429,19 +335,11 @@ fn an_upper_on_an_overlay_is_refused() {
         return;
     }
     let (layout, outer) = (Layout::new(2), Layout::new(1));
-    let attached = outer
-        .stack()
-        .mount()
-        .unwrap()
-        .attach(outer.at("merged"))
-        .unwrap();
+    let attached = outer.stack().mount().unwrap().attach(outer.at("merged")).unwrap();
     let [upper, work] = ["upper", "work"].map(|name| outer.at("merged").join(name));
     fs::create_dir(&upper).unwrap();
     fs::create_dir(&work).unwrap();
-    assert_eq!(
-        refused(&layout.stack().writable(upper, work)),
-        ErrorKind::Unsupported
-    );
+    assert_eq!(refused(&layout.stack().writable(upper, work)), ErrorKind::Unsupported);
     attached.detach().unwrap();
 }
 

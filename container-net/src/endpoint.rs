@@ -47,12 +47,7 @@ impl Default for EndpointOptions {
 impl EndpointOptions {
     /// `eth0` with the next free address and a default route; nothing published.
     pub fn new() -> Self {
-        Self {
-            interface: "eth0".into(),
-            address: None,
-            default_route: true,
-            ports: Vec::new(),
-        }
+        Self { interface: "eth0".into(), address: None, default_route: true, ports: Vec::new() }
     }
 
     /// Publishes a port of the container on the host; may be called several times.
@@ -140,9 +135,7 @@ impl Endpoint {
     /// The container's address.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
-        self.parts
-            .as_ref()
-            .map_or(Ipv4Addr::UNSPECIFIED, |parts| parts.address)
+        self.parts.as_ref().map_or(Ipv4Addr::UNSPECIFIED, |parts| parts.address)
     }
 
     /// The subnet that the address belongs to.
@@ -224,11 +217,7 @@ pub(crate) fn connect(shared: &Arc<Shared>, netns: &NetNs, wish: Wish) -> Result
             None => leases.pool.allocate()?,
         };
         let link = format!("v{:08x}{:x}", shared.group, leases.link_number());
-        Parts {
-            address,
-            link,
-            reserved: Vec::new(),
-        }
+        Parts { address, link, reserved: Vec::new() }
     };
     match plug(shared, netns, &wish, &mut parts) {
         Ok(ports) => Ok(Endpoint {
@@ -249,11 +238,7 @@ fn plug(shared: &Shared, netns: &NetNs, wish: &Wish, parts: &mut Parts) -> Resul
     for port in &wish.ports {
         parts.reserved.push(Reserved::new(*port)?);
     }
-    let ports: Vec<Port> = parts
-        .reserved
-        .iter()
-        .map(|reserved| reserved.port)
-        .collect();
+    let ports: Vec<Port> = parts.reserved.iter().map(|reserved| reserved.port).collect();
     let veth = Veth {
         name: &parts.link,
         group: shared.group,
@@ -284,11 +269,7 @@ fn start_disconnect(shared: Arc<Shared>, parts: Parts) -> Task<()> {
 }
 
 fn unplug(shared: &Shared, parts: Parts) -> Vec<Error> {
-    let ports: Vec<Port> = parts
-        .reserved
-        .iter()
-        .map(|reserved| reserved.port)
-        .collect();
+    let ports: Vec<Port> = parts.reserved.iter().map(|reserved| reserved.port).collect();
     let mut failures = Vec::new();
     let rules = shared.with_sockets(|sockets| sockets.nft.unpublish(parts.address, &ports));
     failures.extend(rules.err());
@@ -318,16 +299,12 @@ mod tests {
             EndpointOptions::new().interface("eth/0"),
             EndpointOptions::new().interface("a-name-of-16-byt"),
             EndpointOptions::new().publish(Port::tcp(80, 0)),
-            EndpointOptions::new()
-                .publish(Port::tcp(80, 1))
-                .publish(Port::tcp(80, 2)),
+            EndpointOptions::new().publish(Port::tcp(80, 1)).publish(Port::tcp(80, 2)),
         ];
         for options in bad {
             assert_eq!(options.check().unwrap_err().kind(), ErrorKind::InvalidInput);
         }
-        let fine = EndpointOptions::new()
-            .publish(Port::tcp(80, 1))
-            .publish(Port::udp(80, 1));
+        let fine = EndpointOptions::new().publish(Port::tcp(80, 1)).publish(Port::udp(80, 1));
         assert!(fine.check().is_ok());
     }
 }

@@ -234,10 +234,8 @@ mod tests {
 
     #[test]
     fn a_teardown_returns_all_failures() {
-        let failures = vec![
-            Error::os("RTM_DELLINK", "a", Errno::BUSY),
-            Error::os("unlink", "b", Errno::ROFS),
-        ];
+        let failures =
+            vec![Error::os("RTM_DELLINK", "a", Errno::BUSY), Error::os("unlink", "b", Errno::ROFS)];
         let error = Error::all("remove network", "n", failures).unwrap_err();
         assert_eq!(error.failures().len(), 2);
         assert!(error.to_string().contains("RTM_DELLINK \"a\""));

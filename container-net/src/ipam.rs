@@ -39,12 +39,7 @@ impl Subnet {
     pub fn new(network: Ipv4Addr, prefix: u8) -> Result<Self> {
         let refuse = |hint: String| {
             let text = format!("{network}/{prefix}");
-            Err(Error::refused(
-                ErrorKind::InvalidInput,
-                "subnet",
-                text,
-                hint,
-            ))
+            Err(Error::refused(ErrorKind::InvalidInput, "subnet", text, hint))
         };
         if !(8..=30).contains(&prefix) {
             return refuse("the prefix of a container network is 8 to 30 bits".into());
@@ -57,10 +52,7 @@ impl Subnet {
         if network.is_loopback() || network.is_multicast() || network.octets()[0] == 0 {
             return refuse("containers need a unicast range such as 10.88.0.0/24".into());
         }
-        Ok(Self {
-            network: first,
-            prefix,
-        })
+        Ok(Self { network: first, prefix })
     }
 
     /// The network address, the first of the range.
@@ -141,11 +133,7 @@ pub(crate) fn first_free(range: Subnet, prefix: u8, taken: &[(Ipv4Addr, u8)]) ->
     (range.network..=range.last())
         .step_by(usize::try_from(step).ok()?)
         .map(|network| Subnet { network, prefix })
-        .find(|subnet| {
-            !taken
-                .iter()
-                .any(|&(net, bits)| subnet.overlaps_route(net, bits))
-        })
+        .find(|subnet| !taken.iter().any(|&(net, bits)| subnet.overlaps_route(net, bits)))
 }
 
 /// The addresses of one subnet, each free or leased. See the [module documentation](self).
@@ -283,9 +271,7 @@ impl Pool {
                 free &= u64::MAX << (self.next % 64);
             }
             if free != 0 {
-                return u32::try_from(index)
-                    .ok()
-                    .map(|i| i * 64 + free.trailing_zeros());
+                return u32::try_from(index).ok().map(|i| i * 64 + free.trailing_zeros());
             }
         }
         None
@@ -303,12 +289,7 @@ fn check_host(subnet: &Subnet, address: Ipv4Addr, what: &'static str) -> Result<
         return Ok(());
     }
     let hint = format!("give a host address of {subnet}");
-    Err(Error::refused(
-        ErrorKind::InvalidInput,
-        what,
-        address.to_string(),
-        hint,
-    ))
+    Err(Error::refused(ErrorKind::InvalidInput, what, address.to_string(), hint))
 }
 
 #[cfg(test)]

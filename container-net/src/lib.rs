@@ -91,7 +91,7 @@ pub use ipam::Subnet;
 pub use netns::NetNs;
 pub use network::{Forwarding, Network, NetworkBuilder};
 pub use port::{Port, Protocol};
-pub use probe::{Facility, Limitation, limitation, probe};
+pub use probe::{Facility, Limitation, Probe, limitation, probe};
 pub use task::Task;
 
 #[cfg(doctest)]

@@ -83,11 +83,12 @@ impl Rtnl {
         if let Some(mtu) = mtu {
             link = link.mtu(mtu);
         }
-        self.add_link(link.build(), "bridge", name.as_str())
-            .map_err(|error| match error.kind() {
+        self.add_link(link.build(), "bridge", name.as_str()).map_err(|error| {
+            match error.kind() {
                 ErrorKind::AlreadyExists => error.with_hint("choose another network name"),
                 _ => error,
-            })?;
+            }
+        })?;
         self.index_of(name.as_str())
     }
 
@@ -117,16 +118,12 @@ impl Rtnl {
             peer = peer.mtu(mtu);
             near = near.mtu(mtu);
         }
-        let near = near
-            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
-            .build();
+        let near = near.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build()))).build();
         // A container must reach its own published ports through the bridge.
         let hairpin = LinkMessageBuilder::<LinkUnspec>::new()
             .name(veth.name)
             .set_port_kind(InfoPortKind::Bridge)
-            .set_port_data(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(
-                true,
-            )]))
+            .set_port_data(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)]))
             .build();
         let create = F_ACK | F_CREATE | F_EXCL;
         let object = format!("{} <-> {}", veth.name, veth.peer);
@@ -134,14 +131,12 @@ impl Rtnl {
             message(NEWLINK, create, &near, "RTM_NEWLINK veth", object.clone())?,
             message(NEWLINK, F_ACK, &hairpin, "RTM_NEWLINK hairpin", object)?,
         ];
-        self.0
-            .run(batch)
-            .map_err(|error| match error.raw_os_error() {
-                Some(errno) if errno == Errno::EXIST.raw_os_error() => {
-                    error.with_hint("the container has an interface of that name; choose another")
-                }
-                _ => lacks(error, "veth"),
-            })
+        self.0.run(batch).map_err(|error| match error.raw_os_error() {
+            Some(errno) if errno == Errno::EXIST.raw_os_error() => {
+                error.with_hint("the container has an interface of that name; choose another")
+            }
+            _ => lacks(error, "veth"),
+        })
     }
 
     /// Inside the container: both links up, address, default route.
@@ -188,10 +183,7 @@ impl Rtnl {
 
     /// Moves a link to another group.
     pub(crate) fn set_group(&mut self, name: &str, group: u32) -> Result<()> {
-        let link = LinkMessageBuilder::<LinkUnspec>::new()
-            .name(name)
-            .link_group(group)
-            .build();
+        let link = LinkMessageBuilder::<LinkUnspec>::new().name(name).link_group(group).build();
         let request = message(NEWLINK, F_ACK, &link, "RTM_NEWLINK group", name.to_owned())?;
         self.0.run(vec![request]).map_err(explain)
     }
@@ -204,9 +196,7 @@ impl Rtnl {
 
     /// Deletes every link of a group in one request: it costs what one deletion costs.
     pub(crate) fn delete_group(&mut self, group: u32) -> Result<()> {
-        let link = LinkMessageBuilder::<LinkUnspec>::new()
-            .link_group(group)
-            .build();
+        let link = LinkMessageBuilder::<LinkUnspec>::new().link_group(group).build();
         self.delete_link(&link, &format!("group {group:#x}"))
     }
 
@@ -225,34 +215,17 @@ impl Rtnl {
     pub(crate) fn index_of(&mut self, name: &str) -> Result<u32> {
         let link = LinkMessageBuilder::<LinkUnspec>::new().name(name).build();
         let batch = [message(GETLINK, 0, &link, "RTM_GETLINK", name.to_owned())?];
-        let replies = self
-            .0
-            .dump(&batch[0])
-            .map_err(|refusal| refusal.into_error(&batch))?;
+        let replies = self.0.dump(&batch[0]).map_err(|refusal| refusal.into_error(&batch))?;
         // struct ifinfomsg: family, pad, type (2), index (4), ...
-        let index = replies
-            .first()
-            .and_then(|r| r.get(4..8))
-            .and_then(|b| b.try_into().ok());
-        index
-            .map(u32::from_ne_bytes)
-            .ok_or_else(|| Error::os("RTM_GETLINK", name, Errno::NODEV))
+        let index = replies.first().and_then(|r| r.get(4..8)).and_then(|b| b.try_into().ok());
+        index.map(u32::from_ne_bytes).ok_or_else(|| Error::os("RTM_GETLINK", name, Errno::NODEV))
     }
 
     /// The IPv4 destinations that the main table routes, default routes left out.
     pub(crate) fn destinations(&mut self) -> Result<Vec<(Ipv4Addr, u8)>> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let batch = [message(
-            GETROUTE,
-            F_DUMP,
-            &route,
-            "RTM_GETROUTE",
-            "IPv4 routes",
-        )?];
-        let replies = self
-            .0
-            .dump(&batch[0])
-            .map_err(|refusal| refusal.into_error(&batch))?;
+        let batch = [message(GETROUTE, F_DUMP, &route, "RTM_GETROUTE", "IPv4 routes")?];
+        let replies = self.0.dump(&batch[0]).map_err(|refusal| refusal.into_error(&batch))?;
         let mut header = NetlinkHeader::default();
         header.message_type = NEWROUTE;
         let parse = |payload: &Vec<u8>| match RouteNetlinkMessage::deserialize(&header, payload) {
@@ -268,38 +241,24 @@ fn destination(route: &RouteMessage) -> Option<(Ipv4Addr, u8)> {
     if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
         return None;
     }
-    route
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => {
-                Some((*address, header.destination_prefix_length))
-            }
-            _ => None,
-        })
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+            Some((*address, header.destination_prefix_length))
+        }
+        _ => None,
+    })
 }
 
 fn link_up(index: u32, name: &str) -> Result<Message> {
-    let link = LinkMessageBuilder::<LinkUnspec>::new()
-        .index(index)
-        .up()
-        .build();
+    let link = LinkMessageBuilder::<LinkUnspec>::new().index(index).up().build();
     message(NEWLINK, F_ACK, &link, "RTM_NEWLINK up", name.to_owned())
 }
 
 fn new_address(index: u32, (address, prefix): (Ipv4Addr, u8)) -> Result<Message> {
-    let request: AddressMessage = AddressMessageBuilder::<Ipv4Addr>::new()
-        .index(index)
-        .address(address, prefix)
-        .build();
+    let request: AddressMessage =
+        AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build();
     let flags = F_ACK | F_CREATE | F_EXCL;
-    message(
-        NEWADDR,
-        flags,
-        &request,
-        "RTM_NEWADDR",
-        format!("{address}/{prefix}"),
-    )
+    message(NEWADDR, flags, &request, "RTM_NEWADDR", format!("{address}/{prefix}"))
 }
 
 fn message(
@@ -317,11 +276,9 @@ fn message(
 /// Names the missing kind when the kernel does not know it.
 fn lacks(error: Error, kind: &'static str) -> Error {
     match error.raw_os_error() {
-        Some(errno) if errno == Errno::OPNOTSUPP.raw_os_error() => {
-            error.with_kind(ErrorKind::KernelLacks).with_hint(format!(
-                "the kernel lacks {kind}; load its module or use another kernel"
-            ))
-        }
+        Some(errno) if errno == Errno::OPNOTSUPP.raw_os_error() => error
+            .with_kind(ErrorKind::KernelLacks)
+            .with_hint(format!("the kernel lacks {kind}; load its module or use another kernel")),
         _ => explain(error),
     }
 }

@@ -56,11 +56,7 @@ impl Message {
         bytes.extend_from_slice(&[0; 8]);
         bytes.extend_from_slice(payload);
         bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
-        Ok(Self {
-            bytes,
-            step,
-            object,
-        })
+        Ok(Self { bytes, step, object })
     }
 
     /// Everything behind the netlink header.
@@ -98,9 +94,7 @@ pub(crate) struct Socket {
 
 impl std::fmt::Debug for Socket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Socket")
-            .field("sequence", &self.sequence)
-            .finish_non_exhaustive()
+        f.debug_struct("Socket").field("sequence", &self.sequence).finish_non_exhaustive()
     }
 }
 
@@ -141,11 +135,7 @@ impl Socket {
             bytes[start + 8..start + 12].copy_from_slice(&self.sequence.to_ne_bytes());
             self.sequence = self.sequence.wrapping_add(1);
         }
-        let whole = |errno| Refusal {
-            index: None,
-            errno,
-            text: None,
-        };
+        let whole = |errno| Refusal { index: None, errno, text: None };
         self.send(&bytes).map_err(whole)?;
         let mut worst: Option<Refusal> = None;
         // The replies are already queued; an empty queue with answers missing is an error.
@@ -163,11 +153,7 @@ impl Socket {
                 if let Some((errno, text)) = reply.refusal()
                     && worst.is_none()
                 {
-                    worst = Some(Refusal {
-                        index: Some(index),
-                        errno,
-                        text,
-                    });
+                    worst = Some(Refusal { index: Some(index), errno, text });
                 }
                 if Some(index) == last {
                     return worst.map_or(Ok(()), Err);
@@ -189,11 +175,7 @@ impl Socket {
     }
 
     fn dump_once(&mut self, request: &Message) -> Result<Vec<Vec<u8>>, Refusal> {
-        let whole = |errno| Refusal {
-            index: None,
-            errno,
-            text: None,
-        };
+        let whole = |errno| Refusal { index: None, errno, text: None };
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         let mut bytes = request.bytes.clone();
@@ -214,11 +196,7 @@ impl Socket {
                     NLMSG_DONE => return Err(whole(Errno::INTR)),
                     NLMSG_ERROR => {
                         return match reply.refusal() {
-                            Some((errno, text)) => Err(Refusal {
-                                index: Some(0),
-                                errno,
-                                text,
-                            }),
+                            Some((errno, text)) => Err(Refusal { index: Some(0), errno, text }),
                             None => Ok(found),
                         };
                     }
@@ -240,11 +218,7 @@ impl Socket {
     fn receive(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
         let (_, length) = rustix::io::retry_on_intr(|| recv(&self.inner, &mut *buffer, flags))?;
-        if length > buffer.len() {
-            Err(Errno::MSGSIZE)
-        } else {
-            Ok(length)
-        }
+        if length > buffer.len() { Err(Errno::MSGSIZE) } else { Ok(length) }
     }
 }
 
@@ -280,10 +254,7 @@ impl<'a> Iterator for Replies<'a> {
             sequence: read_u32(self.0, 8)?,
             payload,
         };
-        self.0 = self
-            .0
-            .get(length.next_multiple_of(ALIGN)..)
-            .unwrap_or_default();
+        self.0 = self.0.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
         Some(reply)
     }
 }
@@ -304,11 +275,8 @@ impl Reply<'_> {
         if self.flags & F_ACK_TLVS == 0 {
             return None;
         }
-        let echoed = if self.flags & F_CAPPED == 0 {
-            read_u32(self.payload, 4)? as usize
-        } else {
-            HEADER
-        };
+        let echoed =
+            if self.flags & F_CAPPED == 0 { read_u32(self.payload, 4)? as usize } else { HEADER };
         let tlvs = self.payload.get(4 + echoed.next_multiple_of(ALIGN)..)?;
         let (_, text) = attributes(tlvs).find(|(kind, _)| *kind == ATTR_MSG)?;
         let text = text.split(|b| *b == 0).next()?;
@@ -322,9 +290,7 @@ pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
         let length = usize::from(read_u16(bytes, 0)?);
         let value = bytes.get(4..length)?;
         let kind = read_u16(bytes, 2)? & 0x3fff;
-        bytes = bytes
-            .get(length.next_multiple_of(ALIGN)..)
-            .unwrap_or_default();
+        bytes = bytes.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
         Some((kind, value))
     })
 }
@@ -359,9 +325,6 @@ mod tests {
         let message = Message::new(18, F_ACK, &[0; 16], "RTM_GETLINK", "nothing").unwrap();
         let error = socket.run(vec![message]).unwrap_err();
         assert!(error.raw_os_error().is_some(), "{error}");
-        assert!(
-            error.to_string().starts_with("RTM_GETLINK \"nothing\": "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("RTM_GETLINK \"nothing\": "), "{error}");
     }
 }

@@ -78,12 +78,8 @@ impl NetNs {
     /// Fails with [`ErrorKind::InvalidInput`] when the file is something else.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let fd = open(
-            path,
-            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
-            Mode::empty(),
-        )
-        .map_err(|cause| Error::os("open network namespace", path.to_string_lossy(), cause))?;
+        let fd = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+            .map_err(|cause| Error::os("open network namespace", path.to_string_lossy(), cause))?;
         Self::checked(fd, &path.to_string_lossy())
     }
 
@@ -158,9 +154,7 @@ impl AsFd for NetNs {
 
 impl fmt::Debug for NetNs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NetNs")
-            .field("inode", &self.inode().ok())
-            .finish()
+        f.debug_struct("NetNs").field("inode", &self.inode().ok()).finish()
     }
 }
 

@@ -129,15 +129,11 @@ impl Network {
     /// On any failure nothing is left behind, on the host or in the namespace, but the loopback
     /// link that was set up.
     pub fn connect(&self, netns: impl AsFd, options: EndpointOptions) -> Task<Endpoint> {
-        let checked = options
-            .check()
-            .and_then(|wish| Ok((wish, self.shared.sandbox(netns)?)));
+        let checked = options.check().and_then(|wish| Ok((wish, self.shared.sandbox(netns)?)));
         match checked {
             Ok((wish, netns)) => {
                 let shared = Arc::clone(&self.shared);
-                Task::start(Some(shared.host()), move || {
-                    endpoint::connect(&shared, &netns, wish)
-                })
+                Task::start(Some(shared.host()), move || endpoint::connect(&shared, &netns, wish))
             }
             Err(error) => Task::failed(error),
         }
@@ -218,12 +214,7 @@ impl Shared {
     }
 
     fn removed(&self) -> Error {
-        Error::refused(
-            ErrorKind::Removed,
-            "network",
-            self.name.as_str(),
-            "it was removed",
-        )
+        Error::refused(ErrorKind::Removed, "network", self.name.as_str(), "it was removed")
     }
 
     fn remove(&self) -> Result<()> {
@@ -231,11 +222,7 @@ impl Shared {
         let Some(held) = claim.take() else {
             return Ok(());
         };
-        let sockets = self
-            .sockets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut sockets) = sockets else {
             return Ok(());
         };
@@ -262,12 +249,7 @@ impl Leases {
 /// Removes whatever there is of a network from the kernel, whole or half made.
 fn demolish(sockets: &mut Sockets, record: &Record) -> Vec<Error> {
     let mut failures = Vec::new();
-    failures.extend(
-        sockets
-            .nft
-            .remove_network(record.name.as_str(), record.subnet)
-            .err(),
-    );
+    failures.extend(sockets.nft.remove_network(record.name.as_str(), record.subnet).err());
     for group in [record.group, reaper::burial_group(record.group)] {
         failures.extend(sockets.rtnl.delete_group(group).err());
     }
@@ -277,7 +259,5 @@ fn demolish(sockets: &mut Sockets, record: &Record) -> Vec<Error> {
 /// Closes an nftables socket without waiting: `close` sits out the kernel's deferred work.
 fn close_later(sockets: Sockets) {
     // Without a thread the closure, and the sockets in it, are dropped here: slower, no worse.
-    let _ = thread::Builder::new()
-        .name("container-net".into())
-        .spawn(move || drop(sockets));
+    let _ = thread::Builder::new().name("container-net".into()).spawn(move || drop(sockets));
 }

@@ -72,21 +72,13 @@ impl Port {
     /// the kernel choose; [`Endpoint::ports`](crate::Endpoint::ports) tells which it is.
     #[must_use]
     pub fn tcp(host: u16, container: u16) -> Self {
-        Self {
-            protocol: Protocol::Tcp,
-            address: Ipv4Addr::UNSPECIFIED,
-            host,
-            container,
-        }
+        Self { protocol: Protocol::Tcp, address: Ipv4Addr::UNSPECIFIED, host, container }
     }
 
     /// The same for UDP.
     #[must_use]
     pub fn udp(host: u16, container: u16) -> Self {
-        Self {
-            protocol: Protocol::Udp,
-            ..Self::tcp(host, container)
-        }
+        Self { protocol: Protocol::Udp, ..Self::tcp(host, container) }
     }
 
     /// Publishes on one address of the host only. With 127.0.0.1 only the host itself reaches it.
@@ -176,10 +168,7 @@ impl Reserved {
             let bound = getsockname(&socket).map_err(|cause| fail("getsockname", cause))?;
             port.host = host_port(bound);
         }
-        Ok(Self {
-            port,
-            _socket: socket,
-        })
+        Ok(Self { port, _socket: socket })
     }
 }
 
@@ -197,10 +186,7 @@ mod tests {
         assert_ne!(held.port.host(), 0);
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, held.port.host());
         assert!(std::net::TcpListener::bind(address).is_err());
-        assert_eq!(
-            Reserved::new(held.port).unwrap_err().kind(),
-            ErrorKind::PortInUse
-        );
+        assert_eq!(Reserved::new(held.port).unwrap_err().kind(), ErrorKind::PortInUse);
         let port = held.port;
         drop(held);
         assert!(Reserved::new(port).is_ok());
@@ -208,17 +194,11 @@ mod tests {
 
     #[test]
     fn impossible_ports_are_refused() {
-        assert_eq!(
-            Port::tcp(80, 0).check().unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(Port::tcp(80, 0).check().unwrap_err().kind(), ErrorKind::InvalidInput);
         // A namespace whose loopback was never up has no table of local addresses to check by.
         if std::net::UdpSocket::bind("192.0.2.1:0").is_err() {
             let elsewhere = Port::udp(0, 1).on(Ipv4Addr::new(192, 0, 2, 1));
-            assert_eq!(
-                Reserved::new(elsewhere).unwrap_err().kind(),
-                ErrorKind::InvalidInput
-            );
+            assert_eq!(Reserved::new(elsewhere).unwrap_err().kind(), ErrorKind::InvalidInput);
         }
     }
 }

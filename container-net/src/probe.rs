@@ -4,10 +4,9 @@
 //! answer is the only one that counts. Trying may make it load a module, as using it would.
 //!
 //! ```
-//! for facility in container_net::probe() {
-//!     let mark = if facility.available { "yes" } else { "no" };
-//!     println!("{:<16} {mark:<4} {}", facility.name, facility.detail);
-//! }
+//! let probe = container_net::probe();
+//! println!("{probe}");
+//! assert!(probe.get("veth").is_some());
 //! if let Some(limitation) = container_net::limitation() {
 //!     println!("{limitation}");
 //! }
@@ -41,6 +40,39 @@ pub struct Facility {
     pub way_out: Option<String>,
 }
 
+impl fmt::Display for Facility {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.available { "yes" } else { "no" };
+        write!(f, "{:<22} {state:<3}  {}", self.name, self.detail)?;
+        match &self.way_out {
+            Some(way_out) => write!(f, "; {way_out}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The answers of [`probe`], one line each when displayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Probe {
+    /// All facilities, in a fixed order.
+    pub facilities: Vec<Facility>,
+}
+
+impl Probe {
+    /// The facility of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Facility> {
+        self.facilities.iter().find(|facility| facility.name == name)
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.facilities.iter().try_for_each(|facility| writeln!(f, "{facility}"))
+    }
+}
+
 /// What a program without privilege over the host's network has to do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -57,16 +89,8 @@ pub struct Limitation {
 
 impl fmt::Display for Limitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            available,
-            left_out,
-            reason,
-            way_out,
-        } = self;
-        write!(
-            f,
-            "{available}; {left_out} were left out, because {reason}; {way_out}"
-        )
+        let Self { available, left_out, reason, way_out } = self;
+        write!(f, "{available}; {left_out} were left out, because {reason}; {way_out}")
     }
 }
 
@@ -93,12 +117,12 @@ pub fn limitation() -> Option<Limitation> {
 /// Asks for every facility that this crate uses or will use. Needs no privilege; what cannot be
 /// found out without is reported as not available, with the reason.
 #[must_use]
-pub fn probe() -> Vec<Facility> {
-    let mut found = privileges();
-    found.extend(links());
-    found.push(nf_tables());
-    found.extend(settings());
-    found
+pub fn probe() -> Probe {
+    let mut facilities = privileges();
+    facilities.extend(links());
+    facilities.push(nf_tables());
+    facilities.extend(settings());
+    Probe { facilities }
 }
 
 struct Rights {
@@ -119,10 +143,7 @@ fn rights() -> Result<Rights> {
 }
 
 fn privileges() -> Vec<Facility> {
-    let rights = rights().unwrap_or(Rights {
-        net_admin: false,
-        sys_admin: false,
-    });
+    let rights = rights().unwrap_or(Rights { net_admin: false, sys_admin: false });
     let facility = |name, available, detail: &str| Facility {
         name,
         available,
@@ -131,48 +152,25 @@ fn privileges() -> Vec<Facility> {
             .then(|| "run as root, or in a user namespace that owns the network namespace".into()),
     };
     vec![
-        facility(
-            "CAP_NET_ADMIN",
-            rights.net_admin,
-            "make links, addresses, routes and rules",
-        ),
-        facility(
-            "CAP_SYS_ADMIN",
-            rights.sys_admin,
-            "make and enter network namespaces",
-        ),
+        facility("CAP_NET_ADMIN", rights.net_admin, "make links, addresses, routes and rules"),
+        facility("CAP_SYS_ADMIN", rights.sys_admin, "make and enter network namespaces"),
     ]
 }
 
 fn links() -> Vec<Facility> {
     let kinds: [(&'static str, &str, LinkMessage); 6] = [
-        (
-            "veth",
-            "the cable between container and bridge",
-            LinkVeth::new("veth0", "veth1").build(),
-        ),
-        (
-            "bridge",
-            "the network's switch",
-            plain("bridge0", InfoKind::Bridge, None),
-        ),
+        ("veth", "the cable between container and bridge", LinkVeth::new("veth0", "veth1").build()),
+        ("bridge", "the network's switch", plain("bridge0", InfoKind::Bridge, None)),
         (
             "vxlan",
             "networks across hosts (not used yet)",
             plain(
                 "vxlan0",
                 InfoKind::Vxlan,
-                Some(InfoData::Vxlan(vec![
-                    InfoVxlan::Id(1),
-                    InfoVxlan::Port(4789),
-                ])),
+                Some(InfoData::Vxlan(vec![InfoVxlan::Id(1), InfoVxlan::Port(4789)])),
             ),
         ),
-        (
-            "dummy",
-            "links without a cable (not used yet)",
-            plain("dummy0", InfoKind::Dummy, None),
-        ),
+        ("dummy", "links without a cable (not used yet)", plain("dummy0", InfoKind::Dummy, None)),
         (
             "ipvlan",
             "containers on the host's own LAN (not used yet)",
@@ -185,19 +183,13 @@ fn links() -> Vec<Facility> {
         (
             "vlan",
             "802.1Q tags (not used yet)",
-            on_loopback(
-                "vlan0",
-                InfoKind::Vlan,
-                InfoData::Vlan(vec![InfoVlan::Id(1)]),
-            ),
+            on_loopback("vlan0", InfoKind::Vlan, InfoData::Vlan(vec![InfoVlan::Id(1)])),
         ),
     ];
     let namespace = NetNs::new();
     let one = |(name, purpose, link): (&'static str, &str, LinkMessage)| {
         let tried = match &namespace {
-            Ok(netns) => netns
-                .run(|| Rtnl::open()?.try_kind(link, name))
-                .and_then(|r| r),
+            Ok(netns) => netns.run(|| Rtnl::open()?.try_kind(link, name)).and_then(|r| r),
             Err(error) => return not_tested(name, purpose, error),
         };
         verdict(name, purpose, tried)
@@ -238,12 +230,7 @@ fn verdict(name: &'static str, purpose: &str, tried: Result<()>) -> Facility {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             not_tested(name, purpose, &error)
         }
-        _ => Facility {
-            name,
-            available: true,
-            detail: purpose.into(),
-            way_out: None,
-        },
+        _ => Facility { name, available: true, detail: purpose.into(), way_out: None },
     }
 }
 
@@ -301,9 +288,7 @@ fn settings() -> Vec<Facility> {
             Ok(_) => "off: traffic inside a bridge bypasses the host's forward chains".into(),
             Err(_) => "not loaded: traffic inside a bridge bypasses the forward chains".into(),
         },
-        way_out: calls
-            .is_err()
-            .then(|| "not needed; modprobe br_netfilter loads it".into()),
+        way_out: calls.is_err().then(|| "not needed; modprobe br_netfilter loads it".into()),
     };
     vec![ip_forward, br_netfilter]
 }
@@ -314,14 +299,10 @@ mod tests {
 
     #[test]
     fn a_missing_facility_says_how_to_get_it() {
-        let found = probe();
+        let found = probe().facilities;
         assert!(found.len() >= 11);
         for facility in &found {
-            assert_eq!(
-                facility.way_out.is_none(),
-                facility.available,
-                "{facility:?}"
-            );
+            assert_eq!(facility.way_out.is_none(), facility.available, "{facility:?}");
             assert!(!facility.detail.is_empty(), "{facility:?}");
         }
     }
@@ -339,16 +320,10 @@ mod tests {
                 _ => "",
             };
             let mut command = std::process::Command::new("ip");
-            command
-                .args(["link", "add", "probe0", "type", name])
-                .args(args.split_whitespace());
+            command.args(["link", "add", "probe0", "type", name]).args(args.split_whitespace());
             let netns = NetNs::new().unwrap();
             let output = netns.run(|| command.output()).unwrap().unwrap();
-            assert_eq!(
-                output.status.success(),
-                facility.available,
-                "{facility:?} {output:?}"
-            );
+            assert_eq!(output.status.success(), facility.available, "{facility:?} {output:?}");
         }
     }
 
@@ -359,27 +334,16 @@ mod tests {
         }
         let link = plain("odd0", InfoKind::Other("no-such-kind".into()), None);
         let netns = NetNs::new().unwrap();
-        let tried = netns
-            .run(|| Rtnl::open()?.try_kind(link, "no-such-kind"))
-            .unwrap();
+        let tried = netns.run(|| Rtnl::open()?.try_kind(link, "no-such-kind")).unwrap();
         let error = tried.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::KernelLacks);
-        assert!(
-            error.to_string().contains("the kernel lacks no-such-kind"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("the kernel lacks no-such-kind"), "{error}");
     }
 
     #[test]
     fn the_sentence_says_what_was_left_out_and_why() {
         let text = LOOPBACK_ONLY.to_string();
-        for word in [
-            "loopback",
-            "left out",
-            "CAP_NET_ADMIN",
-            "pasta",
-            "slirp4netns",
-        ] {
+        for word in ["loopback", "left out", "CAP_NET_ADMIN", "pasta", "slirp4netns"] {
             assert!(text.contains(word), "{text}");
         }
         let usable = NetNs::new().is_ok();

@@ -30,21 +30,18 @@ pub(crate) fn write(key: &str, value: &str) -> Result<()> {
 
 fn file(key: &str, flags: OFlags) -> Result<std::fs::File> {
     let path = format!("/proc/sys/net/{key}");
-    let fd = open(
-        &path,
-        flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-        Mode::empty(),
-    )
-    .map_err(|cause| {
-        let error = Error::os("open sysctl", &path, cause);
-        match cause {
-            Errno::ROFS => error
-                .with_kind(ErrorKind::PermissionDenied)
-                .with_hint("/proc/sys is mounted read-only here"),
-            Errno::ACCESS | Errno::PERM => error.with_hint("CAP_NET_ADMIN is needed"),
-            _ => error,
-        }
-    })?;
+    let fd = open(&path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()).map_err(
+        |cause| {
+            let error = Error::os("open sysctl", &path, cause);
+            match cause {
+                Errno::ROFS => error
+                    .with_kind(ErrorKind::PermissionDenied)
+                    .with_hint("/proc/sys is mounted read-only here"),
+                Errno::ACCESS | Errno::PERM => error.with_hint("CAP_NET_ADMIN is needed"),
+                _ => error,
+            }
+        },
+    )?;
     let fs = fstatfs(&fd).map_err(|cause| Error::os("fstatfs", &path, cause))?;
     if fs.f_type != PROC_SUPER_MAGIC {
         return Err(Error::refused(
@@ -64,9 +61,6 @@ mod tests {
     #[test]
     fn settings_are_read_from_procfs() {
         assert!(matches!(read(IP_FORWARD).unwrap().as_str(), "0" | "1"));
-        assert_eq!(
-            read("ipv4/no_such_setting").unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(read("ipv4/no_such_setting").unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

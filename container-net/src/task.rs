@@ -96,16 +96,8 @@ impl<T> Drop for Sender<T> {
 impl<T> Task<T> {
     /// A task that has its result already.
     pub(crate) fn ready(result: Result<T>) -> Self {
-        let state = State {
-            result: Some(result),
-            waker: None,
-        };
-        Self {
-            slot: Arc::new(Slot {
-                state: Mutex::new(state),
-                done: Condvar::new(),
-            }),
-        }
+        let state = State { result: Some(result), waker: None };
+        Self { slot: Arc::new(Slot { state: Mutex::new(state), done: Condvar::new() }) }
     }
 
     /// A task that was refused before it began.
@@ -121,10 +113,7 @@ impl<T: Send + 'static> Task<T> {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Self {
         let slot = Arc::new(Slot {
-            state: Mutex::new(State {
-                result: None,
-                waker: None,
-            }),
+            state: Mutex::new(State { result: None, waker: None }),
             done: Condvar::new(),
         });
         let sender = Sender(Some(Arc::clone(&slot)));
@@ -136,9 +125,7 @@ impl<T: Send + 'static> Task<T> {
             drop(netns);
             sender.send(result);
         };
-        let spawned = thread::Builder::new()
-            .name("container-net".into())
-            .spawn(body);
+        let spawned = thread::Builder::new().name("container-net".into()).spawn(body);
         if let Err(cause) = spawned {
             slot.fill(Err(Error::os("start thread", "container-net", cause)));
         }
@@ -152,11 +139,7 @@ impl<T: Send + 'static> Task<T> {
             if let Some(result) = state.result.take() {
                 return result;
             }
-            state = self
-                .slot
-                .done
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.slot.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -188,9 +171,7 @@ impl<T> Future for Task<T> {
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = self.slot.lock().result.is_some();
-        f.debug_struct("Task")
-            .field("done", &done)
-            .finish_non_exhaustive()
+        f.debug_struct("Task").field("done", &done).finish_non_exhaustive()
     }
 }
 

@@ -25,27 +25,12 @@ fn a_network_removes_its_endpoints_with_it() {
     let world = World::new();
     let network = world.network("net0").create().wait().unwrap();
     let sandboxes: Vec<NetNs> = (0..4).map(|_| NetNs::new().unwrap()).collect();
-    let publish = || {
-        EndpointOptions::new()
-            .publish(Port::tcp(0, 80))
-            .publish(Port::udp(0, 53))
-    };
-    let ends: Vec<_> = sandboxes
-        .iter()
-        .map(|netns| network.connect(netns, publish()).wait().unwrap())
-        .collect();
-    let ports: Vec<u16> = ends
-        .iter()
-        .flat_map(|end| end.ports())
-        .map(Port::host)
-        .collect();
+    let publish = || EndpointOptions::new().publish(Port::tcp(0, 80)).publish(Port::udp(0, 53));
+    let ends: Vec<_> =
+        sandboxes.iter().map(|netns| network.connect(netns, publish()).wait().unwrap()).collect();
+    let ports: Vec<u16> = ends.iter().flat_map(|end| end.ports()).map(Port::host).collect();
     assert!(ports.iter().all(|port| *port != 0), "{ports:?}");
-    assert!(
-        world
-            .trace()
-            .iter()
-            .any(|line| line.contains(&ports[0].to_string()))
-    );
+    assert!(world.trace().iter().any(|line| line.contains(&ports[0].to_string())));
     network.remove().wait().unwrap();
     assert_eq!(world.trace(), nothing());
     // Handles of a network that is gone are harmless.
@@ -66,17 +51,9 @@ fn dropped_handles_remove_what_they_stand_for() {
     let netns = NetNs::new().unwrap();
     {
         let network = world.network("net0").create().wait().unwrap();
-        let _end = network
-            .connect(&netns, EndpointOptions::new())
-            .wait()
-            .unwrap();
+        let _end = network.connect(&netns, EndpointOptions::new()).wait().unwrap();
         let _other = network
-            .connect(
-                &netns,
-                EndpointOptions::new()
-                    .interface("eth1")
-                    .default_route(false),
-            )
+            .connect(&netns, EndpointOptions::new().interface("eth1").default_route(false))
             .wait()
             .unwrap();
         // A task that nobody waits for, either.
@@ -98,12 +75,7 @@ fn tear_down_does_not_hold_up_the_caller() {
         let netns = NetNs::new().unwrap();
         let end = network.connect(&netns, options()).wait().unwrap();
         let host_link = end.host_interface().to_owned();
-        assert!(
-            world
-                .trace()
-                .iter()
-                .any(|line| line.starts_with(&host_link))
-        );
+        assert!(world.trace().iter().any(|line| line.starts_with(&host_link)));
         if container_first {
             drop(netns);
         }
@@ -111,27 +83,14 @@ fn tear_down_does_not_hold_up_the_caller() {
         let task = end.disconnect();
         let call = started.elapsed();
         task.wait().unwrap();
-        assert!(
-            call < started.elapsed() / 2,
-            "{call:?} of {:?}",
-            started.elapsed()
-        );
-        assert!(
-            !world
-                .trace()
-                .iter()
-                .any(|line| line.starts_with(&host_link))
-        );
+        assert!(call < started.elapsed() / 2, "{call:?} of {:?}", started.elapsed());
+        assert!(!world.trace().iter().any(|line| line.starts_with(&host_link)));
     }
     let started = Instant::now();
     let task = network.remove();
     let call = started.elapsed();
     task.wait().unwrap();
-    assert!(
-        call < started.elapsed() / 2,
-        "{call:?} of {:?}",
-        started.elapsed()
-    );
+    assert!(call < started.elapsed() / 2, "{call:?} of {:?}", started.elapsed());
     assert_eq!(world.trace(), nothing());
 }
 
@@ -142,21 +101,11 @@ fn settings_are_as_documented() {
     }
     let world = World::new();
     let subnet = "10.88.3.0/24".parse().unwrap();
-    let denied = world
-        .network("net0")
-        .forwarding(Forwarding::Require)
-        .create()
-        .wait();
+    let denied = world.network("net0").forwarding(Forwarding::Require).create().wait();
     assert!(denied.unwrap_err().to_string().contains("ip_forward"));
     assert_eq!(world.trace(), nothing());
 
-    let first = world
-        .network("net0")
-        .subnet(subnet)
-        .mtu(1400)
-        .create()
-        .wait()
-        .unwrap();
+    let first = world.network("net0").subnet(subnet).mtu(1400).create().wait().unwrap();
     for (key, value) in [
         ("ipv4/ip_forward", "1"),
         ("ipv4/conf/net0/route_localnet", "1"),
@@ -167,20 +116,11 @@ fn settings_are_as_documented() {
         assert_eq!(sysctl(&world.host, key), value, "{key}");
     }
     let link = run_in(&world.host, None, "ip", &["-d", "link", "show", "net0"]);
-    assert!(
-        link.contains("mtu 1400") && link.contains("stp_state 0"),
-        "{link}"
-    );
+    assert!(link.contains("mtu 1400") && link.contains("stp_state 0"), "{link}");
     let netns = NetNs::new().unwrap();
-    let end = first
-        .connect(&netns, EndpointOptions::new())
-        .wait()
-        .unwrap();
+    let end = first.connect(&netns, EndpointOptions::new()).wait().unwrap();
     let inside = run_in(&netns, None, "ip", &["addr", "show", "eth0"]);
-    assert!(
-        inside.contains("mtu 1400") && inside.contains("10.88.3.2/24"),
-        "{inside}"
-    );
+    assert!(inside.contains("mtu 1400") && inside.contains("10.88.3.2/24"), "{inside}");
     let [a, b, c, d, e, f] = end.mac();
     assert!(inside.contains(&format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")));
     assert!(run_in(&netns, None, "ip", &["route"]).contains("default via 10.88.3.1 dev eth0"));
@@ -192,12 +132,7 @@ fn settings_are_as_documented() {
     assert_eq!(sysctl(&world.host, "ipv4/ip_forward"), "1");
     second.remove().wait().unwrap();
     assert_eq!(world.trace(), nothing());
-    let keep = world
-        .network("net0")
-        .forwarding(Forwarding::Keep)
-        .create()
-        .wait()
-        .unwrap();
+    let keep = world.network("net0").forwarding(Forwarding::Keep).create().wait().unwrap();
     keep.remove().wait().unwrap();
     assert_eq!(world.trace(), vec!["ip_forward=1"]);
 }
@@ -208,12 +143,8 @@ fn failures_leave_nothing_behind() {
         return;
     }
     let world = World::new();
-    let network = world
-        .network("net0")
-        .subnet("10.88.3.0/24".parse().unwrap())
-        .create()
-        .wait()
-        .unwrap();
+    let network =
+        world.network("net0").subnet("10.88.3.0/24".parse().unwrap()).create().wait().unwrap();
     let netns = NetNs::new().unwrap();
     let end = network
         .connect(&netns, EndpointOptions::new().publish(Port::tcp(8080, 80)))
@@ -228,60 +159,23 @@ fn failures_leave_nothing_behind() {
     };
     let options = EndpointOptions::new;
     let address = Ipv4Addr::new;
-    assert_eq!(
-        refused(&netns, options()),
-        ErrorKind::AlreadyExists,
-        "eth0 is there"
-    );
-    assert_eq!(
-        refused(&netns, options().interface("eth1")),
-        ErrorKind::AlreadyExists,
-        "route"
-    );
-    assert_eq!(
-        refused(&other, options().publish(Port::tcp(8080, 1))),
-        ErrorKind::PortInUse
-    );
-    assert_eq!(
-        refused(&other, options().address(end.address())),
-        ErrorKind::AddressInUse
-    );
-    assert_eq!(
-        refused(&other, options().address(network.gateway())),
-        ErrorKind::AddressInUse
-    );
-    assert_eq!(
-        refused(&other, options().address(address(10, 9, 9, 9))),
-        ErrorKind::InvalidInput
-    );
-    assert_eq!(
-        refused(&other, options().interface("a/b")),
-        ErrorKind::InvalidInput
-    );
-    assert_eq!(
-        refused(&world.host, options()),
-        ErrorKind::InvalidInput,
-        "the host itself"
-    );
+    assert_eq!(refused(&netns, options()), ErrorKind::AlreadyExists, "eth0 is there");
+    assert_eq!(refused(&netns, options().interface("eth1")), ErrorKind::AlreadyExists, "route");
+    assert_eq!(refused(&other, options().publish(Port::tcp(8080, 1))), ErrorKind::PortInUse);
+    assert_eq!(refused(&other, options().address(end.address())), ErrorKind::AddressInUse);
+    assert_eq!(refused(&other, options().address(network.gateway())), ErrorKind::AddressInUse);
+    assert_eq!(refused(&other, options().address(address(10, 9, 9, 9))), ErrorKind::InvalidInput);
+    assert_eq!(refused(&other, options().interface("a/b")), ErrorKind::InvalidInput);
+    assert_eq!(refused(&world.host, options()), ErrorKind::InvalidInput, "the host itself");
     let file = std::fs::File::open("/dev/null").unwrap();
     let error = network.connect(&file, options()).wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     // A port that a program of the host listens on.
-    let busy = world
-        .host
-        .run(|| std::net::TcpListener::bind("0.0.0.0:7777"))
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        refused(&other, options().publish(Port::tcp(7777, 1))),
-        ErrorKind::PortInUse
-    );
+    let busy = world.host.run(|| std::net::TcpListener::bind("0.0.0.0:7777")).unwrap().unwrap();
+    assert_eq!(refused(&other, options().publish(Port::tcp(7777, 1))), ErrorKind::PortInUse);
     drop(busy);
     // The refused addresses were given back: the whole subnet but one is free.
-    let next = network
-        .connect(&other, options().publish(Port::tcp(7777, 1)))
-        .wait()
-        .unwrap();
+    let next = network.connect(&other, options().publish(Port::tcp(7777, 1))).wait().unwrap();
     next.disconnect().wait().unwrap();
 
     for (builder, kind) in [
@@ -292,24 +186,10 @@ fn failures_leave_nothing_behind() {
         (world.network("sixteen-bytes-xx"), ErrorKind::InvalidInput),
         (world.network("n").mtu(1), ErrorKind::InvalidInput),
         (world.network("n").gateway(HOST), ErrorKind::InvalidInput),
-        (
-            world.network("n").subnet("10.88.3.0/25".parse().unwrap()),
-            ErrorKind::SubnetInUse,
-        ),
-        (
-            world.network("n").subnet("10.88.0.0/16".parse().unwrap()),
-            ErrorKind::SubnetInUse,
-        ),
-        (
-            world
-                .network("n")
-                .subnet("192.168.50.0/24".parse().unwrap()),
-            ErrorKind::SubnetInUse,
-        ),
-        (
-            world.network("n").run_dir("/nonexistent/run"),
-            ErrorKind::NotFound,
-        ),
+        (world.network("n").subnet("10.88.3.0/25".parse().unwrap()), ErrorKind::SubnetInUse),
+        (world.network("n").subnet("10.88.0.0/16".parse().unwrap()), ErrorKind::SubnetInUse),
+        (world.network("n").subnet("192.168.50.0/24".parse().unwrap()), ErrorKind::SubnetInUse),
+        (world.network("n").run_dir("/nonexistent/run"), ErrorKind::NotFound),
     ] {
         let error = builder.create().wait().unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
@@ -328,10 +208,7 @@ fn many_at_once_get_addresses_of_their_own() {
     let network = world.network("net0").create().wait().unwrap();
     let sandboxes: Vec<NetNs> = (0..32).map(|_| NetNs::new().unwrap()).collect();
     let options = || EndpointOptions::new().publish(Port::tcp(0, 80));
-    let tasks: Vec<_> = sandboxes
-        .iter()
-        .map(|netns| network.connect(netns, options()))
-        .collect();
+    let tasks: Vec<_> = sandboxes.iter().map(|netns| network.connect(netns, options())).collect();
     let ends: Vec<_> = tasks.into_iter().map(|task| task.wait().unwrap()).collect();
     let mut addresses: Vec<_> = ends.iter().map(|end| end.address()).collect();
     addresses.sort();
@@ -348,14 +225,7 @@ fn many_at_once_get_addresses_of_their_own() {
     for task in tasks {
         task.wait().unwrap();
     }
-    assert_eq!(
-        world
-            .trace()
-            .iter()
-            .filter(|line| line.starts_with('v'))
-            .count(),
-        0
-    );
+    assert_eq!(world.trace().iter().filter(|line| line.starts_with('v')).count(), 0);
     network.remove().wait().unwrap();
     assert_eq!(world.trace(), nothing());
 }
@@ -371,12 +241,7 @@ fn rules_that_somebody_flushed_are_no_obstacle_to_removal() {
     let options = EndpointOptions::new().publish(Port::tcp(8080, 80));
     let end = network.connect(&netns, options).wait().unwrap();
     run_in(&world.host, None, "nft", &["flush", "ruleset"]);
-    run_in(
-        &world.host,
-        None,
-        "ip",
-        &["link", "del", end.host_interface()],
-    );
+    run_in(&world.host, None, "ip", &["link", "del", end.host_interface()]);
     end.disconnect().wait().unwrap();
     network.remove().wait().unwrap();
     assert_eq!(world.trace(), nothing());
@@ -401,10 +266,7 @@ fn networks_work_for_the_root_of_a_user_namespace() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && !text.contains("SKIP"),
-        "{text}{error}"
-    );
+    assert!(output.status.success() && !text.contains("SKIP"), "{text}{error}");
 }
 
 /// The child of the next two tests: makes a network and waits to be killed, or goes on making
@@ -417,11 +279,7 @@ fn owner_that_waits_to_be_killed() {
     let busy = std::env::var_os("CONTAINER_NET_TEST_BUSY").is_some();
     let netns = NetNs::new().unwrap();
     loop {
-        let network = Network::bridge("doomed")
-            .run_dir(&run_dir)
-            .create()
-            .wait()
-            .unwrap();
+        let network = Network::bridge("doomed").run_dir(&run_dir).create().wait().unwrap();
         let options = EndpointOptions::new().publish(Port::tcp(8080, 80));
         let end = network.connect(&netns, options).wait().unwrap();
         println!("ready");
@@ -449,11 +307,7 @@ fn start_owner(world: &World, busy: bool) -> std::process::Child {
     let mut line = String::new();
     while !line.ends_with("ready\n") {
         line.clear();
-        assert_ne!(
-            output.read_line(&mut line).unwrap(),
-            0,
-            "the owner ended early"
-        );
+        assert_ne!(output.read_line(&mut line).unwrap(), 0, "the owner ended early");
     }
     // Keep the pipe open and empty: the busy owner prints on.
     std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
@@ -490,19 +344,13 @@ fn what_a_killed_owner_left_is_removed_by_the_next() {
     owner.wait().unwrap();
     let left = world.trace();
     for word in ["doomed", "8080"] {
-        assert!(
-            left.iter().any(|line| line.contains(word)),
-            "{word}: {left:?}"
-        );
+        assert!(left.iter().any(|line| line.contains(word)), "{word}: {left:?}");
     }
     // Any next network, of whatever name, cleans up; the living keep what they have.
     let next = world.network("next").create().wait().unwrap();
     let left = world.trace();
     for word in ["doomed", "8080"] {
-        assert!(
-            !left.iter().any(|line| line.contains(word)),
-            "{word}: {left:?}"
-        );
+        assert!(!left.iter().any(|line| line.contains(word)), "{word}: {left:?}");
     }
     assert!(left.iter().any(|line| line.contains("alive")));
     survivor.remove().wait().unwrap();
@@ -531,13 +379,9 @@ fn descriptors_and_the_callers_namespace_stay_as_they_were() {
     // thread that closes the last nftables socket may take some 20 ms.
     let inode = netns.inode().unwrap();
     let refers = || {
-        let fds = std::fs::read_dir("/proc/self/fd")
-            .unwrap()
-            .filter_map(Result::ok);
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
         let links = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok());
-        links
-            .filter(|link| link.to_string_lossy() == format!("net:[{inode}]"))
-            .count()
+        links.filter(|link| link.to_string_lossy() == format!("net:[{inode}]")).count()
     };
     assert_eq!(refers(), 1, "descriptor {held} only");
 }

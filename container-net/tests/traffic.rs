@@ -33,24 +33,14 @@ impl Lab {
             .publish(Port::udp(9090, 90).on(Ipv4Addr::LOCALHOST))
             .publish(Port::tcp(9091, 90).on(HOST));
         let web_end = network.connect(&web, options).wait().unwrap();
-        let client_end = network
-            .connect(&client, EndpointOptions::new())
-            .wait()
-            .unwrap();
+        let client_end = network.connect(&client, EndpointOptions::new()).wait().unwrap();
         for port in [80, 81, 90] {
             serve_tcp(&web, port);
         }
         serve_udp(&web, 53);
         serve_tcp(&world.host, 7000);
         serve_tcp(&world.peer, 7001);
-        Self {
-            world,
-            network,
-            web,
-            client,
-            web_end,
-            client_end,
-        }
+        Self { world, network, web, client, web_end, client_end }
     }
 
     fn end(self) {
@@ -62,9 +52,7 @@ impl Lab {
 }
 
 fn ask(from: &NetNs, to: Ipv4Addr, port: u16) -> Result<Ipv4Addr, IoKind> {
-    ask_tcp(from, to, port)
-        .map(|text| text.parse().unwrap())
-        .map_err(|error| error.kind())
+    ask_tcp(from, to, port).map(|text| text.parse().unwrap()).map_err(|error| error.kind())
 }
 
 /// The same for what must not get through, which takes until the time is up.
@@ -81,26 +69,10 @@ fn traffic_inside_and_out() {
     let (web, client) = (lab.web_end.address(), lab.client_end.address());
     let gateway = lab.network.gateway();
     assert_eq!(ask(&lab.web, gateway, 7000), Ok(web), "container → gateway");
-    assert_eq!(
-        ask(&lab.world.host, web, 80),
-        Ok(gateway),
-        "host → container"
-    );
-    assert_eq!(
-        ask(&lab.client, web, 80),
-        Ok(client),
-        "container → container"
-    );
-    assert_eq!(
-        ask(&lab.web, Ipv4Addr::LOCALHOST, 80),
-        Ok(Ipv4Addr::LOCALHOST),
-        "own loopback"
-    );
-    assert_eq!(
-        ask(&lab.web, PEER, 7001),
-        Ok(HOST),
-        "masquerade: the LAN sees the host"
-    );
+    assert_eq!(ask(&lab.world.host, web, 80), Ok(gateway), "host → container");
+    assert_eq!(ask(&lab.client, web, 80), Ok(client), "container → container");
+    assert_eq!(ask(&lab.web, Ipv4Addr::LOCALHOST, 80), Ok(Ipv4Addr::LOCALHOST), "own loopback");
+    assert_eq!(ask(&lab.web, PEER, 7001), Ok(HOST), "masquerade: the LAN sees the host");
     lab.end();
 }
 
@@ -112,48 +84,18 @@ fn published_ports_from_everywhere() {
     let lab = Lab::new();
     let gateway = lab.network.gateway();
     let World { host, peer, .. } = &lab.world;
-    assert_eq!(
-        ask(peer, HOST, 8080),
-        Ok(PEER),
-        "LAN → host, the sender's own address seen"
-    );
-    assert_eq!(
-        ask_udp(peer, HOST, 5353).unwrap(),
-        PEER.to_string(),
-        "the same over UDP"
-    );
+    assert_eq!(ask(peer, HOST, 8080), Ok(PEER), "LAN → host, the sender's own address seen");
+    assert_eq!(ask_udp(peer, HOST, 5353).unwrap(), PEER.to_string(), "the same over UDP");
     assert_eq!(ask(host, HOST, 8080), Ok(HOST), "host → its LAN address");
-    assert_eq!(
-        ask(host, Ipv4Addr::LOCALHOST, 8080),
-        Ok(gateway),
-        "host → 127.0.0.1"
-    );
-    assert_eq!(
-        ask_udp(host, Ipv4Addr::LOCALHOST, 5353).unwrap(),
-        gateway.to_string()
-    );
-    assert_eq!(
-        ask(&lab.client, HOST, 8080),
-        Ok(gateway),
-        "neighbour → published"
-    );
-    assert_eq!(
-        ask(&lab.web, HOST, 8080),
-        Ok(gateway),
-        "hairpin: container → itself"
-    );
+    assert_eq!(ask(host, Ipv4Addr::LOCALHOST, 8080), Ok(gateway), "host → 127.0.0.1");
+    assert_eq!(ask_udp(host, Ipv4Addr::LOCALHOST, 5353).unwrap(), gateway.to_string());
+    assert_eq!(ask(&lab.client, HOST, 8080), Ok(gateway), "neighbour → published");
+    assert_eq!(ask(&lab.web, HOST, 8080), Ok(gateway), "hairpin: container → itself");
     // A port published on one address is there and nowhere else.
     assert_eq!(ask(host, Ipv4Addr::LOCALHOST, 9090), Ok(gateway));
-    assert_eq!(
-        ask(peer, HOST, 9090),
-        Err(IoKind::ConnectionRefused),
-        "127.0.0.1 only"
-    );
+    assert_eq!(ask(peer, HOST, 9090), Err(IoKind::ConnectionRefused), "127.0.0.1 only");
     assert_eq!(ask(peer, HOST, 9091), Ok(PEER));
-    assert_eq!(
-        ask(host, Ipv4Addr::LOCALHOST, 9091),
-        Err(IoKind::ConnectionRefused)
-    );
+    assert_eq!(ask(host, Ipv4Addr::LOCALHOST, 9091), Err(IoKind::ConnectionRefused));
     lab.end();
 }
 
@@ -167,40 +109,18 @@ fn what_is_not_published_is_not_reachable() {
     let web = lab.web_end.address();
     // A LAN neighbour that knows the way routes to the subnet, and to the host's loopback.
     let subnet = lab.network.subnet().to_string();
-    run_in(
-        peer,
-        None,
-        "ip",
-        &["route", "add", &subnet, "via", &HOST.to_string()],
-    );
-    assert_eq!(
-        ask_in_vain(peer, web, 81),
-        Err(TimedOut),
-        "LAN → container, unpublished"
-    );
-    assert_eq!(
-        ask_in_vain(peer, web, 80),
-        Err(TimedOut),
-        "even a port that is published"
-    );
+    run_in(peer, None, "ip", &["route", "add", &subnet, "via", &HOST.to_string()]);
+    assert_eq!(ask_in_vain(peer, web, 81), Err(TimedOut), "LAN → container, unpublished");
+    assert_eq!(ask_in_vain(peer, web, 80), Err(TimedOut), "even a port that is published");
     // One-way packets to the host's loopback: an answer would be dropped by the attacker itself.
     let door = Door::open(&lab.web, Ipv4Addr::UNSPECIFIED, 90);
-    assert!(
-        door.hears(host, Ipv4Addr::LOCALHOST, 9090),
-        "the host itself may"
-    );
+    assert!(door.hears(host, Ipv4Addr::LOCALHOST, 9090), "the host itself may");
     route_loopback_abroad(peer, "wan0", HOST);
-    assert!(
-        !door.hears(peer, Ipv4Addr::LOCALHOST, 9090),
-        "LAN → published on 127.0.0.1"
-    );
+    assert!(!door.hears(peer, Ipv4Addr::LOCALHOST, 9090), "LAN → published on 127.0.0.1");
     let door = Door::open(host, Ipv4Addr::LOCALHOST, 6000);
     assert!(door.hears(host, Ipv4Addr::LOCALHOST, 6000));
     route_loopback_abroad(&lab.client, "eth0", lab.network.gateway());
-    assert!(
-        !door.hears(&lab.client, Ipv4Addr::LOCALHOST, 6000),
-        "container → host's loopback"
-    );
+    assert!(!door.hears(&lab.client, Ipv4Addr::LOCALHOST, 6000), "container → host's loopback");
     lab.end();
 }
 
@@ -209,13 +129,8 @@ struct Door(std::net::UdpSocket);
 
 impl Door {
     fn open(netns: &NetNs, address: Ipv4Addr, port: u16) -> Self {
-        let socket = netns
-            .run(|| std::net::UdpSocket::bind((address, port)))
-            .unwrap()
-            .unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(300)))
-            .unwrap();
+        let socket = netns.run(|| std::net::UdpSocket::bind((address, port))).unwrap().unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         Self(socket)
     }
 
@@ -248,19 +163,9 @@ fn networks_are_isolated_from_each_other() {
     let other = lab.world.network("other").create().wait().unwrap();
     assert_ne!(other.subnet(), lab.network.subnet());
     let stranger = NetNs::new().unwrap();
-    let end = other
-        .connect(&stranger, EndpointOptions::new())
-        .wait()
-        .unwrap();
-    assert_eq!(
-        ask_in_vain(&stranger, lab.web_end.address(), 80),
-        Err(TimedOut)
-    );
-    assert_eq!(
-        ask(&stranger, HOST, 8080),
-        Ok(other_gateway_seen(&lab)),
-        "published is for all"
-    );
+    let end = other.connect(&stranger, EndpointOptions::new()).wait().unwrap();
+    assert_eq!(ask_in_vain(&stranger, lab.web_end.address(), 80), Err(TimedOut));
+    assert_eq!(ask(&stranger, HOST, 8080), Ok(other_gateway_seen(&lab)), "published is for all");
     assert_eq!(ask(&stranger, PEER, 7001), Ok(HOST));
     end.disconnect().wait().unwrap();
     other.remove().wait().unwrap();
@@ -283,12 +188,7 @@ fn a_reused_address_is_reached_at_once() {
     let world = World::new();
     // Room for one container: the address comes back immediately.
     let subnet = "10.88.9.0/30".parse().unwrap();
-    let network = world
-        .network("tiny")
-        .subnet(subnet)
-        .create()
-        .wait()
-        .unwrap();
+    let network = world.network("tiny").subnet(subnet).create().wait().unwrap();
     for _ in 0..3 {
         let netns = NetNs::new().unwrap();
         serve_tcp(&netns, 80);

@@ -124,18 +124,18 @@ pub(crate) fn prove(told: &mut Told, limits: &Limits, container: &Container) -> 
         ));
         told.say(format!("a program that wanted 128 MiB {end}"));
     }
-    let Some(_) = limits.cgroup() else {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = line.ok_or("no VmRSS of the container's first process")?.trim();
+    if limits.cgroup().is_none() {
+        let resident = resident(container)?;
         told.say(format!("without a cgroup only /proc tells: the first process uses {resident}"));
         return Ok(());
-    };
+    }
     let stats = container.stats()?;
     let mut used = Vec::new();
     if let Some(bytes) = stats.memory.current {
         let peak = stats.memory.peak.map(|peak| format!(" (at most {})", mebibytes(peak)));
         used.push(format!("memory {}{}", mebibytes(bytes), peak.unwrap_or_default()));
+    } else {
+        used.push(format!("memory {} by its first process", resident(container)?));
     }
     if let Some(time) = stats.cpu.usage_ns {
         used.push(format!("processor {} ms", time / 1_000_000));
@@ -148,6 +148,13 @@ pub(crate) fn prove(told: &mut Told, limits: &Limits, container: &Container) -> 
     })?;
     told.say(format!("used: {}", used.join(", ")));
     Ok(())
+}
+
+/// The memory of the first process, as proc_pid_status(5) has it.
+fn resident(container: &Container) -> Result<String> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    Ok(line.ok_or("no VmRSS of the container's first process")?.trim().to_owned())
 }
 
 fn tasks(container: &Container) -> Result<u64> {

@@ -26,8 +26,7 @@ impl Entry<'_> {
     }
 
     fn read(&self) -> rustix::io::Result<File> {
-        self.open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
-            .map(File::from)
+        self.open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map(File::from)
     }
 
     fn xattrs(&self) -> rustix::io::Result<Vec<(OsString, Vec<u8>)>> {

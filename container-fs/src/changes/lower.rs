@@ -49,10 +49,7 @@ impl<'a> Lower<'a> {
         let mut layers = Vec::new();
         for (index, root) in self.roots.iter().enumerate() {
             layers.push(index);
-            if self
-                .is_opaque(*root)
-                .map_err(|errno| Error::os("getxattr", "layer", errno))?
-            {
+            if self.is_opaque(*root).map_err(|errno| Error::os("getxattr", "layer", errno))? {
                 break;
             }
         }
@@ -98,19 +95,13 @@ impl<'a> Lower<'a> {
         }
         if !metadata.is_dir() {
             search.ended = true;
-            search.found.get_or_insert(Found {
-                metadata,
-                layers: Vec::new(),
-            });
+            search.found.get_or_insert(Found { metadata, layers: Vec::new() });
             return Ok(());
         }
         let flags = sys::DIR_PATH | OFlags::NOFOLLOW;
         let opened = rustix::fs::openat(dir, name, flags, Mode::empty())?;
         search.ended = self.is_opaque(opened.as_fd())?;
-        let found = search.found.get_or_insert(Found {
-            metadata,
-            layers: Vec::new(),
-        });
+        let found = search.found.get_or_insert(Found { metadata, layers: Vec::new() });
         found.layers.push(index);
         Ok(())
     }

@@ -137,11 +137,7 @@ impl Stack {
         let Some(upper) = self.upper() else {
             return Ok(Vec::new());
         };
-        let layers = self
-            .layers()
-            .iter()
-            .map(Root::open)
-            .collect::<Result<Vec<_>>>()?;
+        let layers = self.layers().iter().map(Root::open).collect::<Result<Vec<_>>>()?;
         of_upper(&Root::open(upper)?, &layers, self.xattrs())
     }
 }

@@ -29,16 +29,8 @@ struct Walk<'a> {
 }
 
 pub(super) fn walk(old: BorrowedFd<'_>, new: BorrowedFd<'_>) -> Result<Vec<Change>> {
-    let first = Task {
-        path: PathBuf::new(),
-        in_old: true,
-    };
-    let mut walk = Walk {
-        old,
-        new,
-        tasks: vec![first],
-        changes: Vec::new(),
-    };
+    let first = Task { path: PathBuf::new(), in_old: true };
+    let mut walk = Walk { old, new, tasks: vec![first], changes: Vec::new() };
     while let Some(task) = walk.tasks.pop() {
         walk.directory(&task)?;
     }
@@ -62,16 +54,8 @@ impl Walk<'_> {
             let in_old = is_dir && before.as_ref().is_some_and(Metadata::is_dir);
             match (&old_dir, &before) {
                 (Some(old_dir), Some(before)) => {
-                    let before = Entry {
-                        dir: old_dir.as_fd(),
-                        name: &name,
-                        metadata: before,
-                    };
-                    let after = Entry {
-                        dir: new_dir.as_fd(),
-                        name: &name,
-                        metadata: &after,
-                    };
+                    let before = Entry { dir: old_dir.as_fd(), name: &name, metadata: before };
+                    let after = Entry { dir: new_dir.as_fd(), name: &name, metadata: &after };
                     if self.differ(&before, &after, &below)? {
                         self.push(&below, ChangeKind::Modified, after.metadata.file_type);
                     }
@@ -79,10 +63,7 @@ impl Walk<'_> {
                 _ => self.push(&below, ChangeKind::Added, after.file_type),
             }
             if is_dir {
-                self.tasks.push(Task {
-                    path: below,
-                    in_old,
-                });
+                self.tasks.push(Task { path: below, in_old });
             }
         }
         for (name, before) in old {
@@ -111,11 +92,7 @@ impl Walk<'_> {
     }
 
     fn push(&mut self, path: &Path, kind: ChangeKind, file_type: FileType) {
-        self.changes.push(Change {
-            path: path.to_owned(),
-            kind,
-            file_type,
-        });
+        self.changes.push(Change { path: path.to_owned(), kind, file_type });
     }
 }
 

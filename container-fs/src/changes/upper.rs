@@ -38,18 +38,8 @@ pub(super) fn walk(
     lower: &Lower<'_>,
     xattrs: XattrNamespace,
 ) -> Result<Vec<Change>> {
-    let first = Task {
-        path: PathBuf::new(),
-        layers: lower.root_layers()?,
-        opaque: false,
-    };
-    let mut walk = Walk {
-        root,
-        lower,
-        xattrs,
-        tasks: vec![first],
-        changes: Vec::new(),
-    };
+    let first = Task { path: PathBuf::new(), layers: lower.root_layers()?, opaque: false };
+    let mut walk = Walk { root, lower, xattrs, tasks: vec![first], changes: Vec::new() };
     while let Some(task) = walk.tasks.pop() {
         walk.directory(task)?;
     }
@@ -80,11 +70,7 @@ impl Walk<'_> {
             if index < present {
                 self.entry(dir.as_fd(), path, &name, found, opaque)?;
             } else if let Some(found) = found {
-                self.push(
-                    path.join(name),
-                    ChangeKind::Deleted,
-                    found.metadata.file_type,
-                );
+                self.push(path.join(name), ChangeKind::Deleted, found.metadata.file_type);
             }
         }
         Ok(())
@@ -122,11 +108,7 @@ impl Walk<'_> {
         }
         if !found.metadata.is_dir() {
             self.push(path.clone(), ChangeKind::Modified, metadata.file_type);
-            self.tasks.push(Task {
-                path,
-                layers: Vec::new(),
-                opaque: false,
-            });
+            self.tasks.push(Task { path, layers: Vec::new(), opaque: false });
             return Ok(());
         }
         if !same_ownership(&metadata, &found.metadata)
@@ -134,32 +116,20 @@ impl Walk<'_> {
         {
             self.push(path.clone(), ChangeKind::Modified, metadata.file_type);
         }
-        self.tasks.push(Task {
-            path,
-            layers: found.layers,
-            opaque,
-        });
+        self.tasks.push(Task { path, layers: found.layers, opaque });
         Ok(())
     }
 
     fn added(&mut self, path: PathBuf, metadata: &Metadata) -> Result<()> {
         if metadata.is_dir() {
-            self.tasks.push(Task {
-                path: path.clone(),
-                layers: Vec::new(),
-                opaque: false,
-            });
+            self.tasks.push(Task { path: path.clone(), layers: Vec::new(), opaque: false });
         }
         self.push(path, ChangeKind::Added, metadata.file_type);
         Ok(())
     }
 
     fn push(&mut self, path: PathBuf, kind: ChangeKind, file_type: FileType) {
-        self.changes.push(Change {
-            path,
-            kind,
-            file_type,
-        });
+        self.changes.push(Change { path, kind, file_type });
     }
 
     fn is_opaque(&self, dir: BorrowedFd<'_>, path: &Path) -> Result<bool> {
@@ -196,9 +166,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let reason = format!("the attribute {key} refers to a layer for the rest of it");
-        Err(
-            Error::refused(ErrorKind::Unsupported, "read upper", path, reason)
-                .with_hint("mount with metacopy=off and redirect_dir=nofollow, as Stack does"),
-        )
+        Err(Error::refused(ErrorKind::Unsupported, "read upper", path, reason)
+            .with_hint("mount with metacopy=off and redirect_dir=nofollow, as Stack does"))
     }
 }

@@ -74,12 +74,7 @@ impl Dir {
             Metadata::of(fd.as_fd()).map_err(|errno| Error::os("statx", "directory fd", errno))?;
         if !metadata.is_dir() {
             let what = "the descriptor is not one of a directory";
-            return Err(Error::refused(
-                ErrorKind::NotADirectory,
-                "open",
-                "directory fd",
-                what,
-            ));
+            return Err(Error::refused(ErrorKind::NotADirectory, "open", "directory fd", what));
         }
         Ok(Self { fd })
     }
@@ -92,8 +87,7 @@ impl Dir {
     pub fn open_dir(&self, name: impl AsRef<OsStr>) -> Result<Dir> {
         let flags = sys::DIR_PATH | OFlags::NOFOLLOW;
         let open = |name: &OsStr| rustix::fs::openat(&self.fd, name, flags, Mode::empty());
-        self.call("openat", name.as_ref(), open)
-            .map(Self::from_owned)
+        self.call("openat", name.as_ref(), open).map(Self::from_owned)
     }
 
     /// Opens the ordinary file `name` for reading.
@@ -133,9 +127,7 @@ impl Dir {
     /// [`ErrorKind::AlreadyExists`].
     pub fn create_dir(&self, name: impl AsRef<OsStr>, mode: u32) -> Result<Dir> {
         let name = name.as_ref();
-        self.call("mkdirat", name, |name| {
-            rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)
-        })?;
+        self.call("mkdirat", name, |name| rustix::fs::mkdirat(&self.fd, name, Mode::RWXU))?;
         let dir = self.open_dir(name)?;
         // Relative to the open directory, so that it can't be another one than the one made.
         rustix::fs::chmodat(&dir.fd, c".", bits(mode), AtFlags::empty())
@@ -250,9 +242,7 @@ impl Dir {
     ///
     /// [`ErrorKind::NotFound`].
     pub fn metadata(&self, name: impl AsRef<OsStr>) -> Result<Metadata> {
-        self.call("statx", name.as_ref(), |name| {
-            Metadata::at(self.fd.as_fd(), name)
-        })
+        self.call("statx", name.as_ref(), |name| Metadata::at(self.fd.as_fd(), name))
     }
 
     /// The status of this directory.
@@ -334,14 +324,8 @@ impl Dir {
             if nanos > 999_999_999 {
                 return Err(Errno::INVAL);
             }
-            let time = Timespec {
-                tv_sec: seconds,
-                tv_nsec: nanos.into(),
-            };
-            let times = Timestamps {
-                last_access: time,
-                last_modification: time,
-            };
+            let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+            let times = Timestamps { last_access: time, last_modification: time };
             rustix::fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW)
         })
     }
@@ -352,18 +336,9 @@ impl Dir {
     ///
     /// As [`set_mtime`](Self::set_mtime).
     pub fn set_self_mtime(&self, seconds: i64, nanos: u32) -> Result<()> {
-        let omit = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        };
-        let time = Timespec {
-            tv_sec: seconds,
-            tv_nsec: nanos.min(999_999_999).into(),
-        };
-        let times = Timestamps {
-            last_access: omit,
-            last_modification: time,
-        };
+        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let time = Timespec { tv_sec: seconds, tv_nsec: nanos.min(999_999_999).into() };
+        let times = Timestamps { last_access: omit, last_modification: time };
         rustix::fs::utimensat(&self.fd, c".", &times, AtFlags::empty())
             .map_err(|errno| Error::os("utimensat", ".", errno))
     }
@@ -394,9 +369,7 @@ impl Dir {
     ///
     /// [`ErrorKind::NotFound`]. A file system without attributes gives an empty list.
     pub fn xattrs(&self, name: impl AsRef<OsStr>) -> Result<Vec<(OsString, Vec<u8>)>> {
-        self.call("listxattr", name.as_ref(), |name| {
-            sys::list_xattrs(self.open_any(name)?.as_fd())
-        })
+        self.call("listxattr", name.as_ref(), |name| sys::list_xattrs(self.open_any(name)?.as_fd()))
     }
 
     /// The entry itself, of whatever type, without opening it in the device's or pipe's sense.

@@ -73,10 +73,7 @@ impl Root {
         sys::check_path("open root", path.as_os_str())?;
         let fd = rustix::fs::openat(CWD, path, sys::DIR_PATH, Mode::empty())
             .map_err(|errno| Error::os("open root", path, errno))?;
-        Ok(Self {
-            fd,
-            resolver: resolve::best(),
-        })
+        Ok(Self { fd, resolver: resolve::best() })
     }
 
     /// Takes an open directory as a root; `O_PATH` is enough.
@@ -86,10 +83,7 @@ impl Root {
     /// [`ErrorKind::NotADirectory`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         let fd = Dir::from_fd(fd)?.into();
-        Ok(Self {
-            fd,
-            resolver: resolve::best(),
-        })
+        Ok(Self { fd, resolver: resolve::best() })
     }
 
     /// Opens a directory inside the root. `""`, `"."` and `"/"` are the root itself.
@@ -99,11 +93,7 @@ impl Root {
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotADirectory`].
     pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Dir> {
         let path = path.as_ref();
-        let path = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         self.open_path(path, sys::DIR_PATH).map(Dir::from_owned)
     }
 
@@ -293,23 +283,12 @@ impl Root {
 fn split(path: &Path) -> Result<(&Path, &OsStr)> {
     sys::check_path("resolve", path.as_os_str())?;
     let bytes = path.as_os_str().as_bytes();
-    let end = bytes
-        .iter()
-        .rposition(|byte| *byte != b'/')
-        .map_or(0, |last| last + 1);
-    let start = bytes[..end]
-        .iter()
-        .rposition(|byte| *byte == b'/')
-        .map_or(0, |slash| slash + 1);
+    let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    let start = bytes[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     let name = OsStr::from_bytes(&bytes[start..end]);
     if matches!(name.as_bytes(), b"" | b"." | b"..") {
         let what = "the path ends in no name that could be created or removed";
-        return Err(Error::refused(
-            ErrorKind::InvalidPath,
-            "resolve",
-            path,
-            what,
-        ));
+        return Err(Error::refused(ErrorKind::InvalidPath, "resolve", path, what));
     }
     Ok((Path::new(OsStr::from_bytes(&bytes[..start])), name))
 }

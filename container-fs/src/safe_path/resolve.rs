@@ -27,13 +27,8 @@ pub(crate) enum Resolver {
 pub(crate) fn best() -> Resolver {
     static BEST: OnceLock<Resolver> = OnceLock::new();
     *BEST.get_or_init(|| {
-        let tried = rustix::fs::openat2(
-            CWD,
-            c"/",
-            sys::DIR_PATH,
-            Mode::empty(),
-            ResolveFlags::IN_ROOT,
-        );
+        let tried =
+            rustix::fs::openat2(CWD, c"/", sys::DIR_PATH, Mode::empty(), ResolveFlags::IN_ROOT);
         match tried {
             Err(Errno::NOSYS | Errno::PERM) => Resolver::Walk,
             _ => Resolver::OpenAt2,
@@ -131,11 +126,7 @@ fn open_last(dir: BorrowedFd<'_>, path: &Path, name: &OsStr, flags: OFlags) -> R
 fn refine(dir: BorrowedFd<'_>, path: &Path, name: &OsStr, errno: Errno) -> Error {
     let is_link =
         Metadata::at(dir, name).is_ok_and(|metadata| metadata.file_type == FileType::Symlink);
-    if is_link {
-        link_refused(path)
-    } else {
-        Error::os("openat", path, errno)
-    }
+    if is_link { link_refused(path) } else { Error::os("openat", path, errno) }
 }
 
 fn link_refused(path: &Path) -> Error {
@@ -181,10 +172,7 @@ pub(crate) fn open_dir_beneath(
 fn walk_beneath(dir: BorrowedFd<'_>, piece: &[u8]) -> rustix::io::Result<OwnedFd> {
     let mount = Metadata::of(dir)?;
     let mut current: Option<OwnedFd> = None;
-    for name in piece
-        .split(|byte| *byte == b'/')
-        .filter(|name| !name.is_empty())
-    {
+    for name in piece.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         let base = current.as_ref().map_or(dir, OwnedFd::as_fd);
         let flags = sys::DIR_PATH | OFlags::NOFOLLOW;
         let next = rustix::fs::openat(base, OsStr::from_bytes(name), flags, Mode::empty())?;
@@ -205,10 +193,7 @@ fn pieces(mut path: &[u8]) -> impl Iterator<Item = &[u8]> {
         let cut = if path.len() <= PIECE {
             path.len()
         } else {
-            path[..PIECE]
-                .iter()
-                .rposition(|byte| *byte == b'/')
-                .unwrap_or(PIECE)
+            path[..PIECE].iter().rposition(|byte| *byte == b'/').unwrap_or(PIECE)
         };
         let (piece, rest) = path.split_at(cut);
         path = rest.strip_prefix(b"/").unwrap_or(rest);
@@ -225,11 +210,7 @@ mod tests {
         let long = vec!["component"; 2_000].join("/");
         let parts: Vec<&[u8]> = pieces(long.as_bytes()).collect();
         assert!(parts.len() > 5);
-        assert!(
-            parts
-                .iter()
-                .all(|part| part.len() <= PIECE && !part.ends_with(b"/"))
-        );
+        assert!(parts.iter().all(|part| part.len() <= PIECE && !part.ends_with(b"/")));
         assert_eq!(parts.join(&b'/'), long.as_bytes());
         assert_eq!(pieces(b"").count(), 0);
     }

@@ -76,10 +76,7 @@ impl Places {
     pub(super) fn names_by(&self, name: impl Fn(&Place) -> OsString) -> Names {
         Names {
             lower: self.lower.iter().map(&name).collect(),
-            writable: self
-                .writable
-                .as_ref()
-                .map(|(upper, work)| (name(upper), name(work))),
+            writable: self.writable.as_ref().map(|(upper, work)| (name(upper), name(work))),
         }
     }
 
@@ -95,12 +92,7 @@ impl Place {
         let again = open(Role::Layer, &self.path)?;
         if !again.metadata.same_file(&self.metadata) {
             let reason = "another directory took its place meanwhile";
-            return Err(Error::refused(
-                ErrorKind::NotFound,
-                "open layer",
-                &self.path,
-                reason,
-            ));
+            return Err(Error::refused(ErrorKind::NotFound, "open layer", &self.path, reason));
         }
         Ok(again)
     }
@@ -109,10 +101,8 @@ impl Place {
 pub(super) fn check(stack: &Stack) -> Result<Places> {
     let count = stack.layers.len();
     if count == 0 {
-        return Err(
-            Error::refused(ErrorKind::NoLayers, "stack layers", "", "there are none")
-                .with_hint("give at least one directory"),
-        );
+        return Err(Error::refused(ErrorKind::NoLayers, "stack layers", "", "there are none")
+            .with_hint("give at least one directory"));
     }
     if count > MAX_LAYERS {
         let reason = format!("the kernel stacks at most {MAX_LAYERS}");
@@ -125,9 +115,7 @@ pub(super) fn check(stack: &Stack) -> Result<Places> {
         .with_hint("merge some layers into one directory"));
     }
     let lower = stack.layers.iter().rev();
-    let lower = lower
-        .map(|path| open(Role::Layer, path))
-        .collect::<Result<Vec<_>>>()?;
+    let lower = lower.map(|path| open(Role::Layer, path)).collect::<Result<Vec<_>>>()?;
     let writable = match &stack.writable {
         Some(writable) => {
             let upper = open(Role::Upper, &writable.upper)?;
@@ -170,22 +158,12 @@ fn open_plain(path: &Path) -> Option<OwnedFd> {
     if names.any(|name| matches!(name, b"" | b"." | b"..")) {
         return None;
     }
-    rustix::fs::openat2(
-        CWD,
-        path,
-        sys::DIR_PATH,
-        Mode::empty(),
-        ResolveFlags::NO_SYMLINKS,
-    )
-    .ok()
+    rustix::fs::openat2(CWD, path, sys::DIR_PATH, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()
 }
 
 fn check_writable(upper: &Place, work: &Place) -> Result<()> {
     if !upper.metadata.same_mount(&work.metadata) {
-        let reason = format!(
-            "not on the same mount as the upper directory {:?}",
-            upper.path
-        );
+        let reason = format!("not on the same mount as the upper directory {:?}", upper.path);
         return Err(Error::refused(
             ErrorKind::CrossDevice,
             Role::Work.open_step(),
@@ -199,12 +177,7 @@ fn check_writable(upper: &Place, work: &Place) -> Result<()> {
         .map_err(|errno| Error::os("fstatvfs", &upper.path, errno))?;
     if status.f_flag.contains(StatVfsMountFlags::RDONLY) {
         let reason = "the file system is mounted read-only";
-        return Err(Error::refused(
-            ErrorKind::ReadOnly,
-            step,
-            &upper.path,
-            reason,
-        ));
+        return Err(Error::refused(ErrorKind::ReadOnly, step, &upper.path, reason));
     }
     let system =
         rustix::fs::fstatfs(&upper.fd).map_err(|errno| Error::os("fstatfs", &upper.path, errno))?;
@@ -221,11 +194,8 @@ fn check_writable(upper: &Place, work: &Place) -> Result<()> {
 /// Inside is judged by path, and only within one mount: a path that leads into another mount
 /// leads to another tree. What bind mounts hide from this check the kernel finds (`ELOOP`).
 fn check_overlap(places: &Places) -> Result<()> {
-    let mut all: Vec<(&Place, Role)> = places
-        .lower
-        .iter()
-        .map(|place| (place, Role::Layer))
-        .collect();
+    let mut all: Vec<(&Place, Role)> =
+        places.lower.iter().map(|place| (place, Role::Layer)).collect();
     if let Some((upper, work)) = &places.writable {
         all.extend([(upper, Role::Upper), (work, Role::Work)]);
     }
@@ -238,23 +208,16 @@ fn check_overlap(places: &Places) -> Result<()> {
         }
     }
     // In this order, what lies inside a directory follows it directly.
-    let mut all: Vec<(Vec<u8>, &Place, Role)> = all
-        .into_iter()
-        .map(|(place, role)| (sort_key(&place.path), place, role))
-        .collect();
+    let mut all: Vec<(Vec<u8>, &Place, Role)> =
+        all.into_iter().map(|(place, role)| (sort_key(&place.path), place, role)).collect();
     all.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
     let mut around: Vec<&(Vec<u8>, &Place, Role)> = Vec::new();
     for entry in &all {
         let (key, place, role) = entry;
-        while around
-            .last()
-            .is_some_and(|(outer, ..)| !key.starts_with(outer))
-        {
+        while around.last().is_some_and(|(outer, ..)| !key.starts_with(outer)) {
             around.pop();
         }
-        let outer = around
-            .iter()
-            .find(|(_, outer, _)| outer.metadata.same_mount(&place.metadata));
+        let outer = around.iter().find(|(_, outer, _)| outer.metadata.same_mount(&place.metadata));
         if let Some((_, outer, outer_role)) = outer {
             let reason = format!("it lies inside {} {:?}", outer_role.name(), outer.path);
             return Err(overlap(*role, &place.path, reason));
@@ -271,21 +234,14 @@ fn sort_key(path: &Path) -> Vec<u8> {
     if key.last() != Some(&b'/') {
         key.push(b'/');
     }
-    key.iter_mut()
-        .filter(|byte| **byte == b'/')
-        .for_each(|byte| *byte = 0);
+    key.iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = 0);
     key
 }
 
 fn overlap(role: Role, path: &Path, reason: String) -> Error {
     let object: &OsStr = path.as_os_str();
-    Error::refused(
-        ErrorKind::OverlappingLayers,
-        role.open_step(),
-        object,
-        reason,
-    )
-    .with_hint("give each layer, upper and work a directory apart")
+    Error::refused(ErrorKind::OverlappingLayers, role.open_step(), object, reason)
+        .with_hint("give each layer, upper and work a directory apart")
 }
 
 #[cfg(test)]
@@ -301,9 +257,6 @@ mod tests {
         assert!(!inside("/a-b", "/a") && !inside("/a", "/a/b") && !inside("/b", "/a"));
         let mut paths = ["/a-b", "/a/c", "/a", "/a/b/c", "/a\u{1}"].map(Path::new);
         paths.sort_by_key(|path| sort_key(path));
-        assert_eq!(
-            paths,
-            ["/a", "/a/b/c", "/a/c", "/a\u{1}", "/a-b"].map(Path::new)
-        );
+        assert_eq!(paths, ["/a", "/a/b/c", "/a/c", "/a\u{1}", "/a-b"].map(Path::new));
     }
 }

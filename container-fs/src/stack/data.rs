@@ -23,16 +23,10 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn options(self) -> Vec<MountOption> {
-        let set = |key, value: &str| MountOption {
-            key,
-            value: Some(value.into()),
-        };
+        let set = |key, value: &str| MountOption { key, value: Some(value.into()) };
         let flag = |key| MountOption { key, value: None };
-        let mut options = vec![
-            set("index", "off"),
-            set("metacopy", "off"),
-            set("redirect_dir", "nofollow"),
-        ];
+        let mut options =
+            vec![set("index", "off"), set("metacopy", "off"), set("redirect_dir", "nofollow")];
         if self.xattrs == XattrNamespace::User {
             options.push(flag("userxattr"));
         }
@@ -86,47 +80,28 @@ pub(super) fn options(
     let mut options = Vec::new();
     if single {
         for name in names.lower {
-            options.push(MountOption {
-                key: "lowerdir+",
-                value: Some(name),
-            });
+            options.push(MountOption { key: "lowerdir+", value: Some(name) });
         }
     } else {
         // The kernels before 6.5 put the options together again, and refuse a comma in one.
-        let all = names
-            .lower
-            .iter()
-            .chain(names.writable.iter().flat_map(|(a, b)| [a, b]));
+        let all = names.lower.iter().chain(names.writable.iter().flat_map(|(a, b)| [a, b]));
         if let Some(comma) = all.into_iter().find(|name| name.as_bytes().contains(&b',')) {
             let reason = "before Linux 6.7, fsconfig(2) takes no comma in a path of a stack";
             let error = Error::refused(ErrorKind::Unsupported, "fsconfig lowerdir", comma, reason);
             return Err(error.with_hint("use mount(2) with Stack::mount_data"));
         }
         let value = join(&names.lower, b"\\:");
-        options.push(MountOption {
-            key: "lowerdir",
-            value: Some(value),
-        });
+        options.push(MountOption { key: "lowerdir", value: Some(value) });
     }
     if let Some((upper, work)) = names.writable {
         for (key, name) in [("upperdir", upper), ("workdir", work)] {
-            options.push(MountOption {
-                key,
-                value: Some(escape_writable(&name)),
-            });
+            options.push(MountOption { key, value: Some(escape_writable(&name)) });
         }
     }
     options.extend(settings.options());
-    let long = |option: &&MountOption| {
-        option
-            .value
-            .as_ref()
-            .is_some_and(|value| value.len() > VALUE_MAX)
-    };
-    if let Some(MountOption {
-        value: Some(value), ..
-    }) = options.iter().find(long)
-    {
+    let long =
+        |option: &&MountOption| option.value.as_ref().is_some_and(|value| value.len() > VALUE_MAX);
+    if let Some(MountOption { value: Some(value), .. }) = options.iter().find(long) {
         let reason = format!("{} bytes; fsconfig(2) takes up to {VALUE_MAX}", value.len());
         let error = Error::refused(ErrorKind::TooLong, "fsconfig", value, reason);
         return Err(error.with_hint("use shorter paths, or mount(2) with Stack::mount_data"));
@@ -137,10 +112,7 @@ pub(super) fn options(
 /// The string for `mount(2)`.
 pub(super) fn mount_data(names: &Names, settings: &Settings) -> Result<CString> {
     let special = b"\\,:";
-    let mut parts = vec![(
-        OsString::from("lowerdir"),
-        Some(join(&names.lower, special)),
-    )];
+    let mut parts = vec![(OsString::from("lowerdir"), Some(join(&names.lower, special)))];
     if let Some((upper, work)) = &names.writable {
         parts.push(("upperdir".into(), Some(escape(upper, special))));
         parts.push(("workdir".into(), Some(escape(work, special))));
@@ -175,10 +147,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SETTINGS: Settings = Settings {
-        xattrs: XattrNamespace::Trusted,
-        volatile: false,
-    };
+    const SETTINGS: Settings = Settings { xattrs: XattrNamespace::Trusted, volatile: false };
 
     fn names(lower: &[&str], writable: Option<(&str, &str)>) -> Names {
         Names {
@@ -189,10 +158,7 @@ mod tests {
 
     #[test]
     fn the_whole_string() {
-        let settings = Settings {
-            xattrs: XattrNamespace::User,
-            volatile: true,
-        };
+        let settings = Settings { xattrs: XattrNamespace::User, volatile: true };
         let data = mount_data(&names(&["/b", "/a"], Some(("/u", "/w"))), &settings).unwrap();
         assert_eq!(
             data.to_str().unwrap(),
@@ -203,17 +169,9 @@ mod tests {
 
     #[test]
     fn never_longer_than_the_kernel_reads() {
-        let fixed = mount_data(&names(&[""], None), &SETTINGS)
-            .unwrap()
-            .as_bytes()
-            .len();
+        let fixed = mount_data(&names(&[""], None), &SETTINGS).unwrap().as_bytes().len();
         let fits = "x".repeat(DATA_MAX - fixed);
-        assert_eq!(
-            mount_data(&names(&[&fits], None), &SETTINGS)
-                .unwrap()
-                .count_bytes(),
-            DATA_MAX
-        );
+        assert_eq!(mount_data(&names(&[&fits], None), &SETTINGS).unwrap().count_bytes(), DATA_MAX);
         let error = mount_data(&names(&[&format!("{fits}x")], None), &SETTINGS).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLong);
     }
@@ -238,11 +196,7 @@ mod tests {
         let unescape = |text: &[u8]| {
             let (mut plain, mut bytes) = (Vec::new(), text.iter());
             while let Some(&byte) = bytes.next() {
-                plain.push(if byte == b'\\' {
-                    *bytes.next().unwrap()
-                } else {
-                    byte
-                });
+                plain.push(if byte == b'\\' { *bytes.next().unwrap() } else { byte });
             }
             plain
         };

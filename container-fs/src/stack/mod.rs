@@ -111,10 +111,7 @@ impl Stack {
     /// mount that the kernel uses in between. Both must exist, and neither may be in use by
     /// another mount. Without this, the stack is read-only.
     pub fn writable(mut self, upper: impl Into<PathBuf>, work: impl Into<PathBuf>) -> Self {
-        self.writable = Some(Writable {
-            upper: upper.into(),
-            work: work.into(),
-        });
+        self.writable = Some(Writable { upper: upper.into(), work: work.into() });
         self
     }
 
@@ -143,9 +140,7 @@ impl Stack {
     /// The directory that receives the changes.
     #[must_use]
     pub fn upper(&self) -> Option<&Path> {
-        self.writable
-            .as_ref()
-            .map(|writable| writable.upper.as_path())
+        self.writable.as_ref().map(|writable| writable.upper.as_path())
     }
 
     pub(crate) fn xattrs(&self) -> XattrNamespace {
@@ -186,11 +181,7 @@ impl Stack {
     /// the way round on an old kernel); and [`NoLayers`](crate::ErrorKind::NoLayers) for a
     /// read-only stack of a single layer, of which overlayfs makes no mount.
     pub fn options(&self) -> Result<Vec<MountOption>> {
-        data::options(
-            &check::check(self)?,
-            &self.settings(),
-            mounting::takes_single_layers(),
-        )
+        data::options(&check::check(self)?, &self.settings(), mounting::takes_single_layers())
     }
 
     /// The same options as one string, the last argument of `mount(2)` with the type `overlay`.
@@ -207,10 +198,7 @@ impl Stack {
     }
 
     fn settings(&self) -> data::Settings {
-        data::Settings {
-            xattrs: self.xattrs(),
-            volatile: self.volatile && self.writable.is_some(),
-        }
+        data::Settings { xattrs: self.xattrs(), volatile: self.volatile && self.writable.is_some() }
     }
 }
 

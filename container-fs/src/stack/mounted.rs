@@ -59,10 +59,7 @@ impl Mounted {
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(&self.fd, c"", &at, c"", flags)
             .map_err(|errno| Error::os("move_mount", target, errno))?;
-        Ok(Attached {
-            fd: Some(self.fd),
-            path: target.to_owned(),
-        })
+        Ok(Attached { fd: Some(self.fd), path: target.to_owned() })
     }
 }
 

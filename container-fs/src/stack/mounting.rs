@@ -101,13 +101,7 @@ fn mount_by_context(places: &Places, settings: &Settings, interface: Interface) 
         result.map_err(|errno| explain(&context, Error::os("fsconfig", option.key, errno)))?;
     }
     for place in &places.lower {
-        set_place(
-            &context,
-            "lowerdir+",
-            "fsconfig lowerdir+",
-            place,
-            interface,
-        )?;
+        set_place(&context, "lowerdir+", "fsconfig lowerdir+", place, interface)?;
     }
     if let Some((upper, work)) = &places.writable {
         set_place(&context, "upperdir", "fsconfig upperdir", upper, interface)?;
@@ -115,17 +109,10 @@ fn mount_by_context(places: &Places, settings: &Settings, interface: Interface) 
     }
     let top = &places.lower[0].path;
     fsconfig_create(&context).map_err(|errno| {
-        explain(
-            &context,
-            refine(Error::os("fsconfig create overlay", top, errno), errno),
-        )
+        explain(&context, refine(Error::os("fsconfig create overlay", top, errno), errno))
     })?;
-    fsmount(
-        &context,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
-    )
-    .map_err(|errno| explain(&context, Error::os("fsmount overlay", top, errno)))
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .map_err(|errno| explain(&context, Error::os("fsmount overlay", top, errno)))
 }
 
 /// By descriptor where the kernel takes it, so that it is the very directory that was checked.
@@ -159,11 +146,8 @@ fn short_name(place: &Place) -> OsString {
 /// In the calling thread's own mount namespace, where the checked descriptors are foreign: the
 /// directories are opened again.
 fn mount_by_data(places: &Places, settings: &Settings, scratch: &Scratch) -> Result<OwnedFd> {
-    let places = if places.is_single() {
-        with_empty_layer(places, scratch)?
-    } else {
-        reopened(places)?
-    };
+    let places =
+        if places.is_single() { with_empty_layer(places, scratch)? } else { reopened(places)? };
     let data = match data::mount_data(&places.names(), settings) {
         Err(error) if error.kind() == ErrorKind::TooLong => {
             scratch.enter_descriptors()?;
@@ -174,26 +158,14 @@ fn mount_by_data(places: &Places, settings: &Settings, scratch: &Scratch) -> Res
     };
     let target = scratch.target();
     let top = &places.lower[0].path;
-    rustix::mount::mount(
-        c"overlay",
-        target,
-        c"overlay",
-        MountFlags::empty(),
-        data.as_c_str(),
-    )
-    .map_err(|errno| refine(Error::os("mount overlay", top, errno), errno))?;
+    rustix::mount::mount(c"overlay", target, c"overlay", MountFlags::empty(), data.as_c_str())
+        .map_err(|errno| refine(Error::os("mount overlay", top, errno), errno))?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    scratch
-        .open_target(flags)
-        .map_err(|errno| Error::os("open_tree overlay", top, errno))
+    scratch.open_target(flags).map_err(|errno| Error::os("open_tree overlay", top, errno))
 }
 
 fn reopened(places: &Places) -> Result<Places> {
-    let lower = places
-        .lower
-        .iter()
-        .map(Place::reopened)
-        .collect::<Result<_>>()?;
+    let lower = places.lower.iter().map(Place::reopened).collect::<Result<_>>()?;
     let writable = match &places.writable {
         Some((upper, work)) => Some((upper.reopened()?, work.reopened()?)),
         None => None,
@@ -229,9 +201,5 @@ fn explain(context: &OwnedFd, error: Error) -> Error {
     while let Ok(len @ 1..) = rustix::io::read(context, &mut buffer) {
         lines.push(String::from_utf8_lossy(&buffer[..len]).trim().to_owned());
     }
-    if lines.is_empty() {
-        error
-    } else {
-        error.with_reason(lines.join(", "))
-    }
+    if lines.is_empty() { error } else { error.with_reason(lines.join(", ")) }
 }

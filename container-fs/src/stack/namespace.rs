@@ -34,15 +34,9 @@ pub(super) fn in_own_mount_namespace<T: Send>(
             .spawn_scoped(scope, run)
             .map_err(|error| {
                 let errno = rustix::io::Errno::from_io_error(&error);
-                Error::os(
-                    "clone",
-                    "mount thread",
-                    errno.unwrap_or(rustix::io::Errno::AGAIN),
-                )
+                Error::os("clone", "mount thread", errno.unwrap_or(rustix::io::Errno::AGAIN))
             })?;
-        thread
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -50,10 +44,7 @@ impl Scratch {
     /// Changes the namespace of the calling thread.
     fn new() -> Result<Self> {
         // Takes CLONE_FS along: the working directory is the thread's own from here on.
-        #[expect(
-            deprecated,
-            reason = "only CLONE_FILES, which is not set, makes it unsafe"
-        )]
+        #[expect(deprecated, reason = "only CLONE_FILES, which is not set, makes it unsafe")]
         rustix::thread::unshare(UnshareFlags::NEWNS)
             .map_err(|errno| Error::os("unshare", "mount namespace", errno))?;
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -64,14 +55,8 @@ impl Scratch {
         let flags = FsMountFlags::FSMOUNT_CLOEXEC;
         let tmpfs = fsmount(&context, flags, MountAttrFlags::empty()).map_err(failed("fsmount"))?;
         // Over the root: paths go on starting below it, and no directory is needed for it.
-        move_mount(
-            &tmpfs,
-            c"",
-            CWD,
-            c"/",
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        )
-        .map_err(failed("move_mount"))?;
+        move_mount(&tmpfs, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .map_err(failed("move_mount"))?;
         for name in [c"target", c"empty"] {
             rustix::fs::mkdirat(&tmpfs, name, Mode::from_raw_mode(0o755))
                 .map_err(failed("mkdirat"))?;

@@ -58,11 +58,7 @@ fn each_interface_mounts_the_same_tree() {
             let stack = Stack::new(layers(&dir, count)).writable(&upper, &work);
             let mounted = mount_by(&stack, interface).unwrap();
             let root = Root::from_fd(mounted.into_fd()).unwrap();
-            assert_eq!(
-                read(&root, "shared"),
-                (count - 1).to_string(),
-                "{interface:?} {count}"
-            );
+            assert_eq!(read(&root, "shared"), (count - 1).to_string(), "{interface:?} {count}");
             for index in [0, count / 2, count - 1] {
                 root.metadata(format!("only{index}")).unwrap();
             }
@@ -81,16 +77,9 @@ fn each_interface_takes_any_name() {
     }
     let long = "x".repeat(200);
     for interface in interfaces() {
-        for name in [
-            "a:b",
-            "a,b",
-            "a\\b",
-            "a\\:,\\\\",
-            "a\nb",
-            "a=b,lowerdir=/",
-            ":",
-            long.as_str(),
-        ] {
+        for name in
+            ["a:b", "a,b", "a\\b", "a\\:,\\\\", "a\nb", "a=b,lowerdir=/", ":", long.as_str()]
+        {
             let dir = temp_dir();
             let [lower, other, upper, work] =
                 ["lower", "other", "upper", "work"].map(|part| dir.join(format!("{part}{name}")));
@@ -122,14 +111,8 @@ fn a_single_layer_is_read_only() {
         let mounted = mount_by(&Stack::new(&layers), interface).unwrap();
         let root = Root::from_fd(mounted.into_fd()).unwrap();
         assert_eq!(read(&root, "shared"), "0", "{interface:?}");
-        assert_eq!(
-            root.create_file("x", 0o600).unwrap_err().kind(),
-            ErrorKind::ReadOnly
-        );
-        assert_eq!(
-            root.metadata("gone").unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(root.create_file("x", 0o600).unwrap_err().kind(), ErrorKind::ReadOnly);
+        assert_eq!(root.metadata("gone").unwrap_err().kind(), ErrorKind::NotFound);
     }
 }
 

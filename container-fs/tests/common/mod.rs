@@ -1,9 +1,5 @@
 //! What the kernel tests share.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test program uses a part of it"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a failure is the test's")]
 
 use std::env;
@@ -40,10 +36,7 @@ pub fn as_ordinary_user(test: &str) {
         std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         let mut command = Command::new("setpriv");
         let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
-        command
-            .args(ids)
-            .args(["--clear-groups", "unshare", "-Urm"])
-            .arg(copy);
+        command.args(ids).args(["--clear-groups", "unshare", "-Urm"]).arg(copy);
         command
     } else {
         let mut command = Command::new("unshare");
@@ -90,14 +83,8 @@ pub struct Layout {
 impl Layout {
     pub fn new(count: usize) -> Self {
         let dir = temp_dir();
-        let layers: Vec<PathBuf> = (0..count)
-            .map(|index| dir.join(format!("l{index}")))
-            .collect();
-        for path in layers
-            .iter()
-            .cloned()
-            .chain(["upper", "work", "merged"].map(|n| dir.join(n)))
-        {
+        let layers: Vec<PathBuf> = (0..count).map(|index| dir.join(format!("l{index}"))).collect();
+        for path in layers.iter().cloned().chain(["upper", "work", "merged"].map(|n| dir.join(n))) {
             fs::create_dir(path).unwrap();
         }
         Self { dir, layers }
@@ -109,9 +96,7 @@ impl Layout {
 
     /// Without the syncs, which wait for all that is written on the machine.
     pub fn stack(&self) -> Stack {
-        Stack::new(&self.layers)
-            .writable(self.at("upper"), self.at("work"))
-            .volatile(true)
+        Stack::new(&self.layers).writable(self.at("upper"), self.at("work")).volatile(true)
     }
 }
 
@@ -122,8 +107,6 @@ pub fn lines(changes: &[Change]) -> Vec<String> {
 /// The options of the mount at `path`, as the kernel shows them.
 pub fn mount_options(path: &Path) -> Option<String> {
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
-    let line = mounts
-        .lines()
-        .find(|line| line.split(' ').nth(4) == path.to_str())?;
+    let line = mounts.lines().find(|line| line.split(' ').nth(4) == path.to_str())?;
     line.split(' ').next_back().map(str::to_owned)
 }

@@ -52,15 +52,12 @@ pub(crate) struct Element {
 
 impl Nft {
     pub(crate) fn open() -> Result<Self> {
-        Socket::open(
-            rtnetlink::sys::protocols::NETLINK_NETFILTER,
-            "NETLINK_NETFILTER",
-        )
-        .map(Self)
-        .map_err(|error| match error.raw_os_error() {
-            Some(errno) if errno == Errno::PROTONOSUPPORT.raw_os_error() => lacking(error),
-            _ => error,
-        })
+        Socket::open(rtnetlink::sys::protocols::NETLINK_NETFILTER, "NETLINK_NETFILTER")
+            .map(Self)
+            .map_err(|error| match error.raw_os_error() {
+                Some(errno) if errno == Errno::PROTONOSUPPORT.raw_os_error() => lacking(error),
+                _ => error,
+            })
     }
 
     /// Asks for the ruleset's generation: fails when the kernel has no nf_tables.
@@ -74,21 +71,14 @@ impl Nft {
             "",
         )?;
         let messages = [message];
-        self.0
-            .dump(&messages[0])
-            .map(drop)
-            .map_err(|refusal| explain(refusal, &messages))
+        self.0.dump(&messages[0]).map(drop).map_err(|refusal| explain(refusal, &messages))
     }
 
     /// Makes the table unless it is there.
     pub(crate) fn ensure_table(&mut self) -> Result<()> {
         let messages = batch(ruleset::messages()?)?;
         match self.0.submit(&messages) {
-            Err(Refusal {
-                errno: Errno::EXIST,
-                ..
-            })
-            | Ok(()) => Ok(()),
+            Err(Refusal { errno: Errno::EXIST, .. }) | Ok(()) => Ok(()),
             // An expression or chain type that the kernel does not have.
             Err(refusal) if refusal.errno == Errno::NOENT => {
                 Err(lacking(refusal.into_error(&messages)))
@@ -107,11 +97,7 @@ impl Nft {
     pub(crate) fn remove_network(&mut self, bridge: &str, subnet: Subnet) -> Result<()> {
         let mut changes = Vec::new();
         for set in ["published", "published_on"] {
-            let ours = self
-                .elements(set)?
-                .into_iter()
-                .filter(|e| leads_into(e, subnet))
-                .collect();
+            let ours = self.elements(set)?.into_iter().filter(|e| leads_into(e, subnet)).collect();
             changes.push((set, ours));
         }
         let mut last = true;
@@ -131,13 +117,14 @@ impl Nft {
 
     /// Leads host ports to a container. Fails with [`ErrorKind::PortInUse`] when one is taken.
     pub(crate) fn publish(&mut self, container: Ipv4Addr, ports: &[Port]) -> Result<()> {
-        self.change(Kind::NewSetElem, &port_elements(container, ports))
-            .map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => error
-                    .with_kind(ErrorKind::PortInUse)
-                    .with_hint("another endpoint publishes this host port"),
-                _ => error,
-            })
+        self.change(Kind::NewSetElem, &port_elements(container, ports)).map_err(|error| match error
+            .kind()
+        {
+            ErrorKind::AlreadyExists => error
+                .with_kind(ErrorKind::PortInUse)
+                .with_hint("another endpoint publishes this host port"),
+            _ => error,
+        })
     }
 
     /// Takes published ports back. Ports that somebody flushed are no error.
@@ -163,14 +150,7 @@ impl Nft {
     fn delete_table(&mut self) -> Result<()> {
         let mut attrs = Attrs::new();
         attrs.string(1, TABLE);
-        let table = object(
-            Kind::DelTable,
-            Family::Inet,
-            F_ACK,
-            attrs,
-            "nft delete table",
-            TABLE,
-        )?;
+        let table = object(Kind::DelTable, Family::Inet, F_ACK, attrs, "nft delete table", TABLE)?;
         let messages = batch(vec![table])?;
         match self.0.submit(&messages) {
             Err(refusal) if refusal.errno != Errno::NOENT => Err(explain(refusal, &messages)),
@@ -194,29 +174,17 @@ impl Nft {
             return Ok(());
         }
         let messages = batch(messages)?;
-        self.0
-            .submit(&messages)
-            .map_err(|refusal| explain(refusal, &messages))
+        self.0.submit(&messages).map_err(|refusal| explain(refusal, &messages))
     }
 
     /// All elements of a set or map; none when the table is gone.
     fn elements(&mut self, set: &'static str) -> Result<Vec<Element>> {
         let mut attrs = Attrs::new();
         attrs.string(1, TABLE).string(2, set);
-        let request = object(
-            Kind::GetSetElem,
-            Family::Inet,
-            F_DUMP,
-            attrs,
-            "nft list set",
-            set,
-        )?;
+        let request = object(Kind::GetSetElem, Family::Inet, F_DUMP, attrs, "nft list set", set)?;
         let messages = [request];
         match self.0.dump(&messages[0]) {
-            Ok(replies) => Ok(replies
-                .iter()
-                .flat_map(|r| encode::parse_elements(r))
-                .collect()),
+            Ok(replies) => Ok(replies.iter().flat_map(|r| encode::parse_elements(r)).collect()),
             Err(refusal) if refusal.errno == Errno::NOENT => Ok(Vec::new()),
             Err(refusal) => Err(explain(refusal, &messages)),
         }
@@ -229,31 +197,12 @@ fn network_elements(bridge: &str, subnet: Subnet) -> [(&'static str, Vec<Element
     let pair = [name, name].concat();
     let start = subnet.network().octets().to_vec();
     // An interval is two elements: its first address, and the one behind its last.
-    let end = subnet
-        .broadcast()
-        .to_bits()
-        .wrapping_add(1)
-        .to_be_bytes()
-        .to_vec();
-    let plain = |key| Element {
-        key,
-        data: None,
-        interval_end: false,
-    };
+    let end = subnet.broadcast().to_bits().wrapping_add(1).to_be_bytes().to_vec();
+    let plain = |key| Element { key, data: None, interval_end: false };
     [
         ("bridges", vec![plain(name.to_vec())]),
         ("pairs", vec![plain(pair)]),
-        (
-            "subnets",
-            vec![
-                plain(start),
-                Element {
-                    key: end,
-                    data: None,
-                    interval_end: true,
-                },
-            ],
-        ),
+        ("subnets", vec![plain(start), Element { key: end, data: None, interval_end: true }]),
     ]
 }
 
@@ -268,15 +217,10 @@ fn port_elements(container: Ipv4Addr, ports: &[Port]) -> [(&'static str, Vec<Ele
         key.extend_from_slice(&[port.protocol().number(), 0, 0, 0]);
         key.extend_from_slice(&padded(port.host()));
         let data = [container.octets(), padded(port.container())].concat();
-        Element {
-            key,
-            data: Some(data),
-            interval_end: false,
-        }
+        Element { key, data: Some(data), interval_end: false }
     };
-    let (any, one): (Vec<&Port>, Vec<&Port>) = ports
-        .iter()
-        .partition(|port| port.address().is_unspecified());
+    let (any, one): (Vec<&Port>, Vec<&Port>) =
+        ports.iter().partition(|port| port.address().is_unspecified());
     [
         ("published", any.into_iter().map(element).collect()),
         ("published_on", one.into_iter().map(element).collect()),
@@ -299,11 +243,7 @@ pub(super) fn ifname(name: &str) -> [u8; 16] {
 
 /// Whether a published port leads to an address of `subnet`.
 fn leads_into(element: &Element, subnet: Subnet) -> bool {
-    let address = element
-        .data
-        .as_ref()
-        .and_then(|d| d.get(..4))
-        .and_then(|b| b.try_into().ok());
+    let address = element.data.as_ref().and_then(|d| d.get(..4)).and_then(|b| b.try_into().ok());
     address.is_some_and(|octets: [u8; 4]| subnet.contains(octets.into()))
 }
 

@@ -47,25 +47,11 @@ fn overlap_is_symmetric_and_sees_containment() {
 #[test]
 fn the_first_subnet_clear_of_routes_is_found() {
     let range = "10.88.0.0/16".parse().unwrap();
-    let taken = [
-        (Ipv4Addr::new(10, 88, 0, 0), 23),
-        (Ipv4Addr::new(10, 88, 2, 9), 32),
-    ];
-    assert_eq!(
-        first_free(range, 24, &taken).unwrap().to_string(),
-        "10.88.3.0/24"
-    );
-    assert_eq!(
-        first_free(range, 24, &[(Ipv4Addr::new(10, 0, 0, 0), 8)]),
-        None
-    );
+    let taken = [(Ipv4Addr::new(10, 88, 0, 0), 23), (Ipv4Addr::new(10, 88, 2, 9), 32)];
+    assert_eq!(first_free(range, 24, &taken).unwrap().to_string(), "10.88.3.0/24");
+    assert_eq!(first_free(range, 24, &[(Ipv4Addr::new(10, 0, 0, 0), 8)]), None);
     let top = "255.255.255.0/24".parse().unwrap();
-    assert_eq!(
-        first_free(top, 30, &[(top.network(), 25)])
-            .unwrap()
-            .prefix(),
-        30
-    );
+    assert_eq!(first_free(top, 30, &[(top.network(), 25)]).unwrap().prefix(), 30);
 }
 
 #[test]
@@ -75,10 +61,7 @@ fn a_released_address_comes_back_only_after_the_round() {
     assert!(pool.release(first));
     let order: Vec<_> = (0..5).map(|_| pool.allocate().unwrap()).collect();
     assert_eq!(order.last(), Some(&first));
-    assert_eq!(
-        pool.allocate().unwrap_err().kind(),
-        ErrorKind::AddressesExhausted
-    );
+    assert_eq!(pool.allocate().unwrap_err().kind(), ErrorKind::AddressesExhausted);
 }
 
 #[test]
@@ -86,10 +69,7 @@ fn the_gateway_can_be_any_host_address() {
     let subnet: Subnet = "10.88.0.0/24".parse().unwrap();
     let mut pool = Pool::with_gateway(subnet, Ipv4Addr::new(10, 88, 0, 254)).unwrap();
     assert_eq!(pool.allocate().unwrap(), Ipv4Addr::new(10, 88, 0, 1));
-    assert_eq!(
-        pool.reserve(pool.gateway()).unwrap_err().kind(),
-        ErrorKind::AddressInUse
-    );
+    assert_eq!(pool.reserve(pool.gateway()).unwrap_err().kind(), ErrorKind::AddressInUse);
     assert!(!pool.release(pool.gateway()));
     assert!(Pool::with_gateway(subnet, subnet.broadcast()).is_err());
     assert!(Pool::with_gateway(subnet, Ipv4Addr::new(10, 89, 0, 1)).is_err());

@@ -122,23 +122,13 @@ impl NetworkBuilder {
         }
         if self.gateway.is_some() && self.subnet.is_none() {
             let hint = "give the subnet that it belongs to as well";
-            return Err(Error::refused(
-                ErrorKind::InvalidInput,
-                "gateway",
-                self.name,
-                hint,
-            ));
+            return Err(Error::refused(ErrorKind::InvalidInput, "gateway", self.name, hint));
         }
         if let Some(mtu) = self.mtu
             && !(68..=65535).contains(&mtu)
         {
             let hint = "an MTU is 68 to 65535 bytes";
-            return Err(Error::refused(
-                ErrorKind::InvalidInput,
-                "mtu",
-                mtu.to_string(),
-                hint,
-            ));
+            return Err(Error::refused(ErrorKind::InvalidInput, "mtu", mtu.to_string(), hint));
         }
         let host = match self.host {
             Some(host) => host,
@@ -180,10 +170,7 @@ struct Plan {
 impl Plan {
     /// Runs in the host's namespace.
     fn create(self) -> Result<Network> {
-        let mut sockets = Sockets {
-            rtnl: Rtnl::open()?,
-            nft: Nft::open()?,
-        };
+        let mut sockets = Sockets { rtnl: Rtnl::open()?, nft: Nft::open()? };
         let reaper = Rtnl::open()?;
         let lock = self.run_dir.lock()?;
         reclaim(&lock, &mut sockets)?;
@@ -243,9 +230,7 @@ impl Plan {
         sysctl::write(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
         sockets.nft.ensure_table()?;
         sockets.nft.add_network(name, record.subnet)?;
-        sockets
-            .rtnl
-            .address_and_up(bridge, name, (gateway, record.subnet.prefix()))?;
+        sockets.rtnl.address_and_up(bridge, name, (gateway, record.subnet.prefix()))?;
         match self.forwarding {
             Forwarding::Restore => lock.enable_forwarding(true)?,
             Forwarding::Keep => lock.enable_forwarding(false)?,
@@ -276,10 +261,7 @@ impl Plan {
             claim: RwLock::new(Some(claim)),
             name: self.name,
         };
-        Network {
-            shared: Arc::new(shared),
-            removing: false,
-        }
+        Network { shared: Arc::new(shared), removing: false }
     }
 
     fn choose_subnet(&self, lock: &Lock, rtnl: &mut Rtnl) -> Result<Subnet> {
@@ -290,12 +272,7 @@ impl Plan {
             let range = Subnet::new(RANGE.0, RANGE.1)?;
             return first_free(range, 24, &taken).ok_or_else(|| {
                 let hint = "every /24 of it overlaps a route of the host; give a subnet";
-                Error::refused(
-                    ErrorKind::SubnetInUse,
-                    "choose subnet",
-                    range.to_string(),
-                    hint,
-                )
+                Error::refused(ErrorKind::SubnetInUse, "choose subnet", range.to_string(), hint)
             });
         };
         let route = taken
@@ -309,12 +286,7 @@ impl Plan {
         match network.or(route) {
             Some(who) => {
                 let hint = format!("{who}; choose another subnet");
-                Err(Error::refused(
-                    ErrorKind::SubnetInUse,
-                    "subnet",
-                    subnet.to_string(),
-                    hint,
-                ))
+                Err(Error::refused(ErrorKind::SubnetInUse, "subnet", subnet.to_string(), hint))
             }
             None => Ok(subnet),
         }

@@ -32,19 +32,12 @@ struct Doomed {
 
 impl Reaper {
     pub(super) fn new(network_group: u32, rtnl: Rtnl) -> Self {
-        Self {
-            group: burial_group(network_group),
-            queue: Mutex::default(),
-            rtnl: Mutex::new(rtnl),
-        }
+        Self { group: burial_group(network_group), queue: Mutex::default(), rtnl: Mutex::new(rtnl) }
     }
 
     /// Deletes a link and waits until it is gone. A link that is gone is no error.
     pub(crate) fn delete(&self, link: String) -> Result<()> {
-        let doomed = Arc::new(Doomed {
-            link,
-            outcome: Mutex::new(None),
-        });
+        let doomed = Arc::new(Doomed { link, outcome: Mutex::new(None) });
         lock(&self.queue).push(Arc::clone(&doomed));
         let mut rtnl = lock(&self.rtnl);
         // The holder before us may have taken ours along.
@@ -57,23 +50,14 @@ impl Reaper {
         let outcome = lock(&doomed.outcome).take();
         outcome.unwrap_or_else(|| {
             let hint = "it was not in the queue; this is a bug";
-            Err(Error::refused(
-                ErrorKind::Os,
-                "delete link",
-                doomed.link.as_str(),
-                hint,
-            ))
+            Err(Error::refused(ErrorKind::Os, "delete link", doomed.link.as_str(), hint))
         })
     }
 
     fn delete_all(&self, rtnl: &mut Rtnl, batch: &[Arc<Doomed>]) {
         let together = batch.len() > 1 && self.delete_group(rtnl, batch).is_ok();
         for doomed in batch {
-            let outcome = if together {
-                Ok(())
-            } else {
-                rtnl.delete(&doomed.link)
-            };
+            let outcome = if together { Ok(()) } else { rtnl.delete(&doomed.link) };
             *lock(&doomed.outcome) = Some(outcome);
         }
     }

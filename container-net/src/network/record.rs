@@ -82,12 +82,7 @@ pub(crate) struct Abandoned {
 
 impl Record {
     pub(crate) fn new(name: Name, subnet: Subnet, group: u32) -> Result<Self> {
-        Ok(Self {
-            name,
-            subnet,
-            group,
-            boot_id: boot_id()?,
-        })
+        Ok(Self { name, subnet, group, boot_id: boot_id()? })
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -126,10 +121,7 @@ impl Abandoned {
     /// The record, if what it describes can still exist: the kernel forgets at every boot.
     pub(crate) fn record_of_this_boot(&self) -> Result<Option<&Record>> {
         let boot_id = boot_id()?;
-        Ok(self
-            .record
-            .as_ref()
-            .filter(|record| record.boot_id == boot_id))
+        Ok(self.record.as_ref().filter(|record| record.boot_id == boot_id))
     }
 }
 
@@ -165,10 +157,7 @@ impl RunDir {
                 ));
             }
             make_directory(&self.dir)?;
-            return Ok(Lock {
-                at: self.clone(),
-                _base: fd,
-            });
+            return Ok(Lock { at: self.clone(), _base: fd });
         }
     }
 }
@@ -193,11 +182,7 @@ impl Lock {
             let _ = unlink(&path);
             return Err(error);
         }
-        Ok(Claim {
-            record,
-            path,
-            _file: file,
-        })
+        Ok(Claim { record, path, _file: file })
     }
 
     pub(crate) fn forget(&self, claim: Claim) -> Result<()> {
@@ -210,10 +195,7 @@ impl Lock {
 
     /// All readable records, owned or abandoned.
     pub(crate) fn records(&self) -> Result<Vec<Record>> {
-        let texts = self
-            .paths()?
-            .into_iter()
-            .filter_map(|path| fs::read_to_string(path).ok());
+        let texts = self.paths()?.into_iter().filter_map(|path| fs::read_to_string(path).ok());
         Ok(texts.filter_map(|text| Record::parse(&text)).collect())
     }
 
@@ -236,11 +218,7 @@ impl Lock {
                 continue;
             }
             let record = Record::parse(&text);
-            found.push(Abandoned {
-                record,
-                path,
-                _file: file,
-            });
+            found.push(Abandoned { record, path, _file: file });
         }
         Ok(found)
     }
@@ -284,10 +262,7 @@ impl Lock {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.at.dir).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == RECORD)
-            {
+            if path.extension().is_some_and(|extension| extension == RECORD) {
                 paths.push(path);
             }
         }

@@ -44,11 +44,7 @@ impl World {
         run_in(&host, Some(&peer), "sh", &["-c", &script]);
         let script = format!("ip addr add {PEER}/24 dev wan0 && ip link set wan0 up");
         run_in(&peer, None, "sh", &["-c", &script]);
-        Self {
-            host,
-            peer,
-            temp: TempDir::new(),
-        }
+        Self { host, peer, temp: TempDir::new() }
     }
 
     pub fn run_dir(&self) -> std::path::PathBuf {
@@ -56,9 +52,7 @@ impl World {
     }
 
     pub fn network(&self, name: &str) -> NetworkBuilder {
-        Network::bridge(name)
-            .host(&self.host)
-            .run_dir(self.run_dir())
+        Network::bridge(name).host(&self.host).run_dir(self.run_dir())
     }
 
     /// What a network could leave behind: links, tables, forwarding, records.
@@ -83,12 +77,7 @@ impl World {
 
 pub fn sysctl(netns: &NetNs, key: &str) -> String {
     let path = format!("/proc/sys/net/{key}");
-    netns
-        .run(|| std::fs::read_to_string(path))
-        .unwrap()
-        .unwrap()
-        .trim()
-        .to_owned()
+    netns.run(|| std::fs::read_to_string(path)).unwrap().unwrap().trim().to_owned()
 }
 
 pub fn ruleset(netns: &NetNs) -> String {
@@ -99,9 +88,7 @@ pub fn ruleset(netns: &NetNs) -> String {
 pub fn run_in(netns: &NetNs, stdin: Option<&NetNs>, program: &str, args: &[&str]) -> String {
     use std::os::fd::AsFd;
     let mut command = Command::new(program);
-    command
-        .args(args)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args(args).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     if let Some(other) = stdin {
         command.stdin(other.as_fd().try_clone_to_owned().unwrap());
     }
@@ -119,10 +106,7 @@ pub fn serve_tcp(netns: &NetNs, port: u16) {
 }
 
 pub fn serve_tcp_on(netns: &NetNs, address: Ipv4Addr, port: u16) {
-    let listener = netns
-        .run(|| TcpListener::bind((address, port)))
-        .unwrap()
-        .unwrap();
+    let listener = netns.run(|| TcpListener::bind((address, port))).unwrap().unwrap();
     std::thread::spawn(move || {
         while let Ok((mut stream, client)) = listener.accept() {
             let _ = write!(stream, "{}", client.ip());
@@ -132,10 +116,7 @@ pub fn serve_tcp_on(netns: &NetNs, address: Ipv4Addr, port: u16) {
 
 /// The same over UDP.
 pub fn serve_udp(netns: &NetNs, port: u16) {
-    let socket = netns
-        .run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)))
-        .unwrap()
-        .unwrap();
+    let socket = netns.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).unwrap().unwrap();
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
         while let Ok((_, client)) = socket.recv_from(&mut buffer) {
@@ -156,9 +137,7 @@ pub fn ask_tcp_for(
     patience: Duration,
 ) -> std::io::Result<String> {
     let target = SocketAddr::V4(SocketAddrV4::new(address, port));
-    let mut stream = netns
-        .run(|| TcpStream::connect_timeout(&target, patience))
-        .unwrap()?;
+    let mut stream = netns.run(|| TcpStream::connect_timeout(&target, patience)).unwrap()?;
     stream.set_read_timeout(Some(patience))?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
@@ -166,9 +145,7 @@ pub fn ask_tcp_for(
 }
 
 pub fn ask_udp(netns: &NetNs, address: Ipv4Addr, port: u16) -> std::io::Result<String> {
-    let socket = netns
-        .run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))
-        .unwrap()?;
+    let socket = netns.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).unwrap()?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.send_to(b"?", (address, port))?;
     let mut buffer = [0; 64];

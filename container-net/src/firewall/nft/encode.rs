@@ -120,21 +120,9 @@ pub(super) fn batch(messages: Vec<Message>) -> Result<Vec<Message>> {
     let [high, low] = SUBSYSTEM.to_be_bytes();
     let payload = [Family::Unspecified as u8, 0, high, low];
     let mut all = Vec::with_capacity(messages.len() + 2);
-    all.push(Message::new(
-        BATCH_BEGIN,
-        0,
-        &payload,
-        "nft transaction",
-        TABLE,
-    )?);
+    all.push(Message::new(BATCH_BEGIN, 0, &payload, "nft transaction", TABLE)?);
     all.extend(messages);
-    all.push(Message::new(
-        BATCH_END,
-        0,
-        &payload,
-        "nft transaction",
-        TABLE,
-    )?);
+    all.push(Message::new(BATCH_END, 0, &payload, "nft transaction", TABLE)?);
     Ok(all)
 }
 
@@ -152,22 +140,19 @@ pub(super) fn element_message(
     elements: &[Element],
 ) -> Result<Message> {
     let mut attrs = Attrs::new();
-    attrs
-        .string(1, TABLE)
-        .string(2, set)
-        .nest(LIST_ELEMENTS, |list| {
-            for element in elements {
-                list.nest(LIST_ELEMENT, |e| {
-                    e.value(ELEMENT_KEY, &element.key);
-                    if let Some(data) = &element.data {
-                        e.value(ELEMENT_DATA, data);
-                    }
-                    if element.interval_end {
-                        e.u32(ELEMENT_FLAGS, INTERVAL_END);
-                    }
-                });
-            }
-        });
+    attrs.string(1, TABLE).string(2, set).nest(LIST_ELEMENTS, |list| {
+        for element in elements {
+            list.nest(LIST_ELEMENT, |e| {
+                e.value(ELEMENT_KEY, &element.key);
+                if let Some(data) = &element.data {
+                    e.value(ELEMENT_DATA, data);
+                }
+                if element.interval_end {
+                    e.u32(ELEMENT_FLAGS, INTERVAL_END);
+                }
+            });
+        }
+    });
     let step = match kind {
         Kind::DelSetElem => "nft delete element",
         _ => "nft add element",
@@ -179,26 +164,14 @@ pub(super) fn element_message(
 pub(super) fn parse_elements(payload: &[u8]) -> Vec<Element> {
     let attrs = payload.get(4..).unwrap_or_default();
     let lists = attributes(attrs).filter(|(kind, _)| *kind == LIST_ELEMENTS);
-    lists
-        .flat_map(|(_, list)| attributes(list))
-        .filter_map(|(_, e)| parse_element(e))
-        .collect()
+    lists.flat_map(|(_, list)| attributes(list)).filter_map(|(_, e)| parse_element(e)).collect()
 }
 
 fn parse_element(bytes: &[u8]) -> Option<Element> {
-    let find = |wanted| {
-        attributes(bytes)
-            .find(|(kind, _)| *kind == wanted)
-            .map(|(_, v)| v)
-    };
-    let value = |nest| {
-        attributes(nest)
-            .find(|(kind, _)| *kind == DATA_VALUE)
-            .map(|(_, v)| v.to_vec())
-    };
-    let flags = find(ELEMENT_FLAGS)
-        .and_then(|v| v.try_into().ok())
-        .map_or(0, u32::from_be_bytes);
+    let find = |wanted| attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, v)| v);
+    let value =
+        |nest| attributes(nest).find(|(kind, _)| *kind == DATA_VALUE).map(|(_, v)| v.to_vec());
+    let flags = find(ELEMENT_FLAGS).and_then(|v| v.try_into().ok()).map_or(0, u32::from_be_bytes);
     Some(Element {
         key: value(find(ELEMENT_KEY)?)?,
         data: find(ELEMENT_DATA).and_then(value),

@@ -78,10 +78,7 @@ impl Rule {
 
     fn payload(self, base: u32, offset: u32, length: u32, to: Reg) -> Self {
         self.push("payload", |a| {
-            a.u32(1, to.number())
-                .u32(2, base)
-                .u32(3, offset)
-                .u32(4, length);
+            a.u32(1, to.number()).u32(2, base).u32(3, offset).u32(4, length);
         })
     }
 
@@ -144,9 +141,7 @@ impl Rule {
         const BY_DESTINATION: u32 = 2;
         const RTN_LOCAL: u32 = 2;
         self.push("fib", |a| {
-            a.u32(1, reg.number())
-                .u32(2, ADDRESS_TYPE)
-                .u32(3, BY_DESTINATION);
+            a.u32(1, reg.number()).u32(2, ADDRESS_TYPE).u32(3, BY_DESTINATION);
         })
         .equal(reg, &RTN_LOCAL.to_ne_bytes())
     }
@@ -154,17 +149,13 @@ impl Rule {
     /// Goes on only for IPv4.
     pub(super) fn ipv4(self) -> Self {
         const NFPROTO_IPV4: u8 = 2;
-        self.meta(Meta::Family, Reg(0))
-            .equal(Reg(0), &[NFPROTO_IPV4])
+        self.meta(Meta::Family, Reg(0)).equal(Reg(0), &[NFPROTO_IPV4])
     }
 
     /// Redirects to the address and port in two registers.
     pub(super) fn dnat(self, address: Reg, port: Reg) -> Self {
         self.push("nat", |a| {
-            a.u32(1, 1)
-                .u32(2, 2)
-                .u32(3, address.number())
-                .u32(5, port.number());
+            a.u32(1, 1).u32(2, 2).u32(3, address.number()).u32(5, port.number());
         })
     }
 

@@ -30,13 +30,7 @@ struct Set {
 const TARGET: Option<(&[u32], u32)> = Some((&[datatype::ADDRESS, datatype::PORT], 8));
 
 const SETS: &[Set] = &[
-    Set {
-        name: "bridges",
-        key: &[datatype::IFNAME],
-        key_len: 16,
-        data: None,
-        interval: false,
-    },
+    Set { name: "bridges", key: &[datatype::IFNAME], key_len: 16, data: None, interval: false },
     Set {
         name: "pairs",
         key: &[datatype::IFNAME, datatype::IFNAME],
@@ -44,13 +38,7 @@ const SETS: &[Set] = &[
         data: None,
         interval: false,
     },
-    Set {
-        name: "subnets",
-        key: &[datatype::ADDRESS],
-        key_len: 4,
-        data: None,
-        interval: true,
-    },
+    Set { name: "subnets", key: &[datatype::ADDRESS], key_len: 4, data: None, interval: true },
     Set {
         name: "published",
         key: &[datatype::PROTOCOL, datatype::PORT],
@@ -74,34 +62,13 @@ struct Chain {
 }
 
 const CHAINS: &[Chain] = &[
-    Chain {
-        name: "to_container",
-        base: None,
-    },
-    Chain {
-        name: "to_published",
-        base: None,
-    },
-    Chain {
-        name: "raw",
-        base: Some(("filter", 0, -300)),
-    },
-    Chain {
-        name: "prerouting",
-        base: Some(("nat", 0, -100)),
-    },
-    Chain {
-        name: "forward",
-        base: Some(("filter", 2, 0)),
-    },
-    Chain {
-        name: "output",
-        base: Some(("nat", 3, -100)),
-    },
-    Chain {
-        name: "postrouting",
-        base: Some(("nat", 4, 100)),
-    },
+    Chain { name: "to_container", base: None },
+    Chain { name: "to_published", base: None },
+    Chain { name: "raw", base: Some(("filter", 0, -300)) },
+    Chain { name: "prerouting", base: Some(("nat", 0, -100)) },
+    Chain { name: "forward", base: Some(("filter", 2, 0)) },
+    Chain { name: "output", base: Some(("nat", 3, -100)) },
+    Chain { name: "postrouting", base: Some(("nat", 4, 100)) },
 ];
 
 /// The messages that make the whole table; they fail with `EEXIST` when it is there.
@@ -109,14 +76,8 @@ pub(super) fn messages() -> Result<Vec<Message>> {
     let mut attrs = Attrs::new();
     attrs.string(1, TABLE);
     let flags = F_ACK | F_CREATE | F_EXCL;
-    let mut messages = vec![object(
-        Kind::NewTable,
-        Family::Inet,
-        flags,
-        attrs,
-        "nft add table",
-        TABLE,
-    )?];
+    let mut messages =
+        vec![object(Kind::NewTable, Family::Inet, flags, attrs, "nft add table", TABLE)?];
     for (id, set) in (1..).zip(SETS) {
         messages.push(set.message(id)?);
     }
@@ -170,12 +131,8 @@ fn published() -> Vec<(&'static str, Rule)> {
         .mask(key, [255, 0, 0, 0])
         .equal(key, &[127, 0, 0, 0])
         .verdict(Verdict::Return);
-    let local = || {
-        Rule::new()
-            .ipv4()
-            .destination_is_local(key)
-            .verdict(Verdict::Jump("to_published"))
-    };
+    let local =
+        || Rule::new().ipv4().destination_is_local(key).verdict(Verdict::Jump("to_published"));
     vec![
         ("to_published", on_address),
         ("to_published", on_any),
@@ -217,25 +174,14 @@ fn forwarded() -> Vec<(&'static str, Rule)> {
 /// Source addresses that must become the host's.
 fn masqueraded() -> Vec<(&'static str, Rule)> {
     let key = Reg(0);
-    let from_subnet = || {
-        Rule::new()
-            .ipv4()
-            .source_address(key)
-            .found_in(key, "subnets")
-    };
-    let leaving = from_subnet()
-        .meta(Meta::OutputName, key)
-        .missing_from(key, "bridges")
-        .masquerade();
+    let from_subnet = || Rule::new().ipv4().source_address(key).found_in(key, "subnets");
+    let leaving =
+        from_subnet().meta(Meta::OutputName, key).missing_from(key, "bridges").masquerade();
     // A container that uses a published port of its own network: without this the answer would
     // go straight to the sender, from an address that it never asked.
-    let hairpin = was_redirected(
-        from_subnet()
-            .meta(Meta::OutputName, key)
-            .found_in(key, "bridges"),
-        key,
-    )
-    .masquerade();
+    let hairpin =
+        was_redirected(from_subnet().meta(Meta::OutputName, key).found_in(key, "bridges"), key)
+            .masquerade();
     // The host that uses a published port by 127.0.0.1, which no container could answer.
     let loopback = Rule::new()
         .ipv4()
@@ -245,19 +191,13 @@ fn masqueraded() -> Vec<(&'static str, Rule)> {
         .meta(Meta::OutputName, key)
         .found_in(key, "bridges")
         .masquerade();
-    vec![
-        ("postrouting", leaving),
-        ("postrouting", hairpin),
-        ("postrouting", loopback),
-    ]
+    vec![("postrouting", leaving), ("postrouting", hairpin), ("postrouting", loopback)]
 }
 
 /// Goes on only for connections that a DNAT rule has redirected.
 fn was_redirected(rule: Rule, key: Reg) -> Rule {
     const IPS_DST_NAT: u32 = 1 << 5;
-    rule.ct(Ct::Status, key)
-        .mask(key, IPS_DST_NAT.to_ne_bytes())
-        .not_equal(key, &[0; 4])
+    rule.ct(Ct::Status, key).mask(key, IPS_DST_NAT.to_ne_bytes()).not_equal(key, &[0; 4])
 }
 
 /// Tells `nft list` that keys are in host byte order, as interface names are: one field of
@@ -275,9 +215,7 @@ impl Set {
             if self.interval { INTERVAL } else { 0 } | if self.data.is_some() { MAP } else { 0 };
         let mut attrs = Attrs::new();
         attrs.string(1, TABLE).string(2, self.name).u32(3, flags);
-        attrs
-            .u32(4, datatype::concat(self.key))
-            .u32(5, self.key_len);
+        attrs.u32(4, datatype::concat(self.key)).u32(5, self.key_len);
         if let Some((types, length)) = self.data {
             attrs.u32(6, datatype::concat(types)).u32(7, length);
         }
@@ -285,14 +223,7 @@ impl Set {
         if self.key == [datatype::IFNAME] {
             attrs.bytes(13, &HOST_ORDER);
         }
-        object(
-            Kind::NewSet,
-            Family::Inet,
-            F_ACK | F_CREATE,
-            attrs,
-            "nft add set",
-            self.name,
-        )
+        object(Kind::NewSet, Family::Inet, F_ACK | F_CREATE, attrs, "nft add set", self.name)
     }
 }
 
@@ -306,14 +237,7 @@ impl Chain {
             });
             attrs.string(7, kind);
         }
-        object(
-            Kind::NewChain,
-            Family::Inet,
-            F_ACK | F_CREATE,
-            attrs,
-            "nft add chain",
-            self.name,
-        )
+        object(Kind::NewChain, Family::Inet, F_ACK | F_CREATE, attrs, "nft add chain", self.name)
     }
 }
 
@@ -323,12 +247,5 @@ fn rule_message(chain: &'static str, rule: Rule) -> Result<Message> {
     attrs.string(1, TABLE).string(2, chain);
     attrs.nested(4, rule.expressions());
     let flags = F_ACK | F_CREATE | APPEND;
-    object(
-        Kind::NewRule,
-        Family::Inet,
-        flags,
-        attrs,
-        "nft add rule",
-        chain,
-    )
+    object(Kind::NewRule, Family::Inet, flags, attrs, "nft add rule", chain)
 }

@@ -17,29 +17,17 @@ fn a_value_that_does_not_fit_an_attribute_is_an_error() {
     attrs.nest(1, |a| {
         a.bytes(2, &vec![0; 40_000]).bytes(3, &vec![0; 40_000]);
     });
-    assert!(
-        attrs.finish().is_none(),
-        "two that fit can still be too long together"
-    );
+    assert!(attrs.finish().is_none(), "two that fit can still be too long together");
 }
 
 #[test]
 fn a_port_element_is_laid_out_as_the_kernel_compares_it() {
-    let ports = [
-        Port::tcp(8080, 80),
-        Port::udp(53, 5353).on(Ipv4Addr::LOCALHOST),
-    ];
+    let ports = [Port::tcp(8080, 80), Port::udp(53, 5353).on(Ipv4Addr::LOCALHOST)];
     let [(_, any), (_, one)] = port_elements(Ipv4Addr::new(10, 88, 0, 2), &ports);
     assert_eq!(any[0].key, [6, 0, 0, 0, 0x1f, 0x90, 0, 0]);
-    assert_eq!(
-        any[0].data.as_deref(),
-        Some(&[10, 88, 0, 2, 0, 80, 0, 0][..])
-    );
+    assert_eq!(any[0].data.as_deref(), Some(&[10, 88, 0, 2, 0, 80, 0, 0][..]));
     assert_eq!(one[0].key, [127, 0, 0, 1, 17, 0, 0, 0, 0, 53, 0, 0]);
-    assert_eq!(
-        one[0].data.as_deref(),
-        Some(&[10, 88, 0, 2, 0x14, 0xe9, 0, 0][..])
-    );
+    assert_eq!(one[0].data.as_deref(), Some(&[10, 88, 0, 2, 0x14, 0xe9, 0, 0][..]));
 }
 
 #[test]

@@ -14,10 +14,7 @@ fn a_record_is_abandoned_only_when_its_claim_is_gone() {
     let lock = run_dir.lock().unwrap();
     let claim = lock.claim(record("a")).unwrap();
     assert!(lock.abandoned().unwrap().is_empty());
-    assert_eq!(
-        lock.claim(record("a")).unwrap_err().kind(),
-        ErrorKind::AlreadyExists
-    );
+    assert_eq!(lock.claim(record("a")).unwrap_err().kind(), ErrorKind::AlreadyExists);
     // What a SIGKILL does: the descriptor closes, the file stays.
     drop(claim);
     let mut abandoned = lock.abandoned().unwrap();
@@ -41,11 +38,7 @@ fn a_record_of_another_boot_or_half_written_describes_nothing() {
     assert_eq!(abandoned.len(), 2);
     // Nor is one of a later version ours to judge.
     fs::write(lock.path("later.network"), "{\"version\":2}").unwrap();
-    assert_eq!(
-        lock.abandoned().unwrap().len(),
-        0,
-        "two are held by us, one is foreign"
-    );
+    assert_eq!(lock.abandoned().unwrap().len(), 0, "two are held by us, one is foreign");
     for one in abandoned {
         assert!(one.record_of_this_boot().unwrap().is_none());
         lock.discard(one).unwrap();
