@@ -161,7 +161,8 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 
 fn launch_of(bytes: &[u8]) -> Result<Launch, Refusal> {
     let field = |at: usize| word(bytes, at).ok_or(Refusal::Size);
-    let launch = Launch { magic: field(0)?, slots: field(4)?, plan: field(8)?, reserved: field(12)? };
+    let launch =
+        Launch { magic: field(0)?, slots: field(4)?, plan: field(8)?, reserved: field(12)? };
     if launch.magic != wire::LAUNCH_MAGIC || launch.reserved != 0 {
         return Err(Refusal::Magic);
     }

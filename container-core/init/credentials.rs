@@ -1,8 +1,8 @@
 //! Ids, capabilities, no_new_privs and the seccomp filter (credentials(7),
 //! capabilities(7), seccomp(2)).
 
-use crate::interpret::Machine;
 use crate::kernel::{EINVAL, EPERM, Errno, sys};
+use crate::machine::Machine;
 use crate::raw::nr;
 use crate::wire::{Op, code};
 

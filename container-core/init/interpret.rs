@@ -2,22 +2,11 @@
 //! few; the first failure is reported with its index and ends the process.
 
 use crate::control::{Control, Slots};
-use crate::kernel::{self, EBADF, EINVAL, EXIT_SETUP, Errno, Text, sys};
+use crate::kernel::{self, EINVAL, EXIT_SETUP, Errno, sys};
+use crate::machine::Machine;
 use crate::raw::{nr, nr_all};
 use crate::wire::{self, Op, Span, code, record};
 use crate::{credentials, mount, reap, terminal};
-
-/// Everything that the operations work on.
-pub struct Machine {
-    pub control: Control,
-    slots: Slots,
-    plan: &'static mut [u8],
-    /// The call within a composite operation, for the failure's text.
-    pub detail: &'static str,
-    /// The kernel's own explanation of a failed file system configuration.
-    pub log: [u8; 160],
-    pub log_length: usize,
-}
 
 /// Checks the plan, then carries it out; never returns.
 pub fn run(control: Control, slots: Slots, plan: &'static mut [u8]) -> ! {
@@ -33,9 +22,9 @@ pub fn run(control: Control, slots: Slots, plan: &'static mut [u8]) -> ! {
         control.send(record::REFUSED, 0, wire::Refusal::Slots as i32, &[]);
         kernel::exit(EXIT_SETUP);
     }
-    let mut machine = Machine { control, slots, plan, detail: "", log: [0; 160], log_length: 0 };
+    let mut machine = Machine::new(control, slots, plan);
     for index in 0..header.ops {
-        let result = match wire::op_at(machine.plan, index as usize) {
+        let result = match machine.op(index) {
             Some(op) => machine.perform(index, &op),
             None => Err(EINVAL),
         };
@@ -47,62 +36,6 @@ pub fn run(control: Control, slots: Slots, plan: &'static mut [u8]) -> ! {
 }
 
 impl Machine {
-    fn fail(&self, index: u32, errno: Errno) -> ! {
-        let mut text = [0u8; wire::MAX_TEXT];
-        let log = self.log.get(..self.log_length).unwrap_or(&[]);
-        let mut length = 0;
-        for byte in self.detail.bytes().chain(log.iter().copied()) {
-            if let Some(place) = text.get_mut(length) {
-                *place = byte;
-                length += 1;
-            }
-        }
-        self.control.send(record::FAILED, index, errno, text.get(..length).unwrap_or(&[]));
-        kernel::exit(EXIT_SETUP)
-    }
-
-    pub fn slot(&self, slot: u32) -> Result<i32, Errno> {
-        match self.slots.get(slot as usize) {
-            Some(fd) if *fd >= 0 => Ok(*fd),
-            _ => Err(EBADF),
-        }
-    }
-
-    pub fn slot_or_cwd(&self, slot: u32) -> Result<i32, Errno> {
-        if slot == wire::CWD { Ok(kernel::AT_FDCWD) } else { self.slot(slot) }
-    }
-
-    pub fn fill(&mut self, slot: u32, fd: i32) -> Result<(), Errno> {
-        *self.slots.get_mut(slot as usize).ok_or(EBADF)? = fd;
-        Ok(())
-    }
-
-    pub fn release(&mut self, slot: u32) {
-        if let Some(fd) = self.slots.get_mut(slot as usize) {
-            kernel::close(*fd);
-            *fd = -1;
-        }
-    }
-
-    /// A validated string of the plan.
-    pub fn text(&self, span: Span) -> Text {
-        match self.plan.get(span.at as usize..) {
-            Some(bytes) => Text(bytes.as_ptr()),
-            None => Text::EMPTY,
-        }
-    }
-
-    /// Raw bytes of the plan.
-    pub fn bytes(&self, span: Span) -> &[u8] {
-        let end = (span.at as usize).saturating_add(span.len as usize);
-        self.plan.get(span.at as usize..end).unwrap_or(&[])
-    }
-
-    pub fn bytes_mut(&mut self, span: Span) -> &mut [u8] {
-        let end = (span.at as usize).saturating_add(span.len as usize);
-        self.plan.get_mut(span.at as usize..end).unwrap_or(&mut [])
-    }
-
     fn perform(&mut self, index: u32, op: &Op) -> Result<(), Errno> {
         self.detail = "";
         self.log_length = 0;
@@ -255,7 +188,7 @@ impl Machine {
         sys!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const mask, 0, size_of::<u64>())?;
         let mut refused = Err(kernel::ENOENT);
         for index in 0..op.s.len as usize {
-            let at = wire::list_entry(self.plan, op.s.at as usize, index).unwrap_or(0);
+            let at = self.entry(op.s, index).unwrap_or(0);
             let path = self.text(Span { at: at as u32, len: 0 });
             match sys!(nr::EXECVE, path.0, arguments, environment) {
                 Err(kernel::ENOENT | kernel::ENOTDIR) => {}
@@ -264,21 +197,6 @@ impl Machine {
             }
         }
         refused
-    }
-
-    /// Turns a list's offsets into pointers, in place.
-    fn relocate(&mut self, list: Span) -> *const usize {
-        let base = self.plan.as_ptr() as u64;
-        for index in 0..list.len as usize {
-            let at = list.at as usize + index * 8;
-            let Some(entry) = wire::list_entry(self.plan, list.at as usize, index) else {
-                break;
-            };
-            if let Some(place) = self.plan.get_mut(at..at + 8) {
-                place.copy_from_slice(&(base + entry).to_le_bytes());
-            }
-        }
-        self.plan.get(list.at as usize..).map_or(core::ptr::null(), |list| list.as_ptr().cast())
     }
 }
 

@@ -21,6 +21,7 @@ mod control;
 mod credentials;
 mod interpret;
 mod kernel;
+mod machine;
 mod memory;
 mod mount;
 mod raw;

@@ -2,11 +2,11 @@
 //! open_tree(2), move_mount(2), mount_setattr(2)): a target is resolved once,
 //! inside the root, and what is mounted lands on that very descriptor.
 
-use crate::interpret::Machine;
 use crate::kernel::{
     self, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, EEXIST, EINVAL, ENOENT, Errno, O_CLOEXEC, O_CREAT,
     O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, Text, sys,
 };
+use crate::machine::Machine;
 use crate::raw::{nr, nr_all};
 use crate::wire::{Op, Span, code, setattr, target};
 

@@ -3,8 +3,8 @@
 //! problem: an ordinary program as PID 1 does neither).
 
 use crate::credentials;
-use crate::interpret::Machine;
 use crate::kernel::{self, EINTR, Errno, SIGCHLD, sys};
+use crate::machine::Machine;
 use crate::raw::{nr, nr_all};
 use crate::wire::Op;
 

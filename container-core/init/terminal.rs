@@ -2,8 +2,8 @@
 //! parent over the control socket, the slave becomes the payload's terminal
 //! (pty(7), devpts).
 
-use crate::interpret::Machine;
 use crate::kernel::{self, EINVAL, ENODEV, Errno, O_NOCTTY, O_NOFOLLOW, O_RDWR, sys};
+use crate::machine::Machine;
 use crate::raw::nr;
 use crate::wire::{Op, code, record};
 
