@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use container_core::cgroup::{Cgroup, Controllers, Hierarchy, Limit, OwnedCgroup, Resources};
-use container_core::{Container, Stdio};
+use container_core::{Container, Error, ErrorKind, Stdio};
 
 use crate::image::mebibytes;
 use crate::made::Made;
@@ -64,8 +64,8 @@ pub(crate) fn make(told: &mut Told, made: &mut Made, name: &str) -> Result<Limit
             told.say(format!("{} hierarchy, as {}", cgroup.hierarchy().layout(), cgroup.path()));
             return Ok(Limits::Full(cgroup));
         }
-        Err(error) if crate::is_root() => return Err(error.into()),
-        Err(error) => error,
+        Err(error) if is_refusal(&error) => error,
+        Err(error) => return Err(error.into()),
     };
     let bare = || Ok((try_make(name, None)?, try_make(&format!("{name}-client"), None)?));
     match bare() {
@@ -73,16 +73,22 @@ pub(crate) fn make(told: &mut Told, made: &mut Made, name: &str) -> Result<Limit
             note(made, &cgroup);
             note(made, &beside);
             told.say(format!(
-                "delegated to this user, to pause and to count; limits on memory, tasks and \
-                 processors were left out, because of: {refusal}"
+                "one to pause and to count; limits on memory, tasks and processors were left out, \
+                 because of: {refusal}"
             ));
             Ok(Limits::Bare(cgroup, beside))
         }
-        Err::<_, container_core::Error>(_) => {
+        Err::<_, Error>(_) => {
             told.say(format!("left out, and limits with it, because of: {refusal}"));
             Ok(Limits::Absent)
         }
     }
+}
+
+/// Whether this user, or this machine, has no cgroups to give.
+fn is_refusal(error: &Error) -> bool {
+    let read_only = error.raw_os_error() == Some(nix::errno::Errno::EROFS as i32);
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) || read_only
 }
 
 fn try_make(name: &str, resources: Option<&Resources>) -> container_core::Result<OwnedCgroup> {

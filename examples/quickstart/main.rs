@@ -124,9 +124,11 @@ fn outside(arguments: &[String]) -> Result<ExitCode> {
     let mut made = Made::default();
     let result = whole(&mut story, &mut made, &options);
     let (lines, all_gone) = made.report();
-    story.line("");
-    story.heading("made and removed:");
-    lines.iter().for_each(|line| story.line(&format!("  {line}")));
+    if !lines.is_empty() {
+        story.line("");
+        story.heading("made and removed:");
+        lines.iter().for_each(|line| story.line(&format!("  {line}")));
+    }
     result?;
     ensure(all_gone, || "something is still there".into())?;
     if let Some(directory) = &options.keep {
