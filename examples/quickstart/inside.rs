@@ -118,7 +118,8 @@ fn burn(milliseconds: u64) -> Result<ExitCode> {
         let ticks = fields.split(' ').skip(11).take(2).map_while(|field| field.parse::<u64>().ok());
         Ok(Duration::from_millis(10 * ticks.sum::<u64>()))
     };
-    while used()? < Duration::from_millis(milliseconds) {}
+    let before = used()?;
+    while used()? - before < Duration::from_millis(milliseconds) {}
     writeln!(stdout(), "{}", start.elapsed().as_millis())?;
     Ok(ExitCode::SUCCESS)
 }
