@@ -27,11 +27,12 @@ pub(super) fn run(lane: &str, count: usize) -> String {
     let (mut reader, log) = std::io::pipe().unwrap();
     let logger =
         std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()).unwrap());
+    let state = HostState::capture();
     // Opens what is opened once (the init's image).
     for number in 0..KINDS {
         maker.make(number, None);
     }
-    let (leaks, state, kernel) = (Leaks::tagged(&maker.tag), HostState::capture(), Counts::now());
+    let (leaks, kernel) = (Leaks::tagged(&maker.tag), Counts::now());
     let start = Instant::now();
     match lane {
         "tokio" => in_a_runtime(&maker, count, &log),

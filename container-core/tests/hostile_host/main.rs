@@ -26,7 +26,7 @@ const LANE: &str = "HOSTILE_HOST_LANE";
 /// What the host prints last, with its figures.
 const FIGURES: &str = "figures: ";
 /// Far more than a lane takes: only a deadlock takes longer.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Lanes count kernel objects, so they run one after the other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
