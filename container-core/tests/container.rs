@@ -177,7 +177,13 @@ fn pause_stops_and_resume_goes_on_with_limits_and_statistics() {
     container.pause().unwrap();
     let paused = std::fs::read_to_string(format!("/proc/{}/wchan", container.pid()));
     assert!(container.cgroup().unwrap().is_frozen().unwrap(), "{paused:?}");
+    let refused = container.exec("/bin/true").unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.way_out()),
+        (ErrorKind::WrongState, Some("resume it first"))
+    );
     container.resume().unwrap();
+    assert!(container.exec("/bin/true").unwrap().status().unwrap().success());
     pipe.read_exact(&mut byte).unwrap();
     let stats = container.stats().unwrap();
     assert!(stats.memory.current.is_some_and(|bytes| bytes > 0), "{stats:?}");

@@ -120,7 +120,8 @@ impl Container<Running> {
     ///
     /// # Errors
     ///
-    /// [`WrongState`](crate::ErrorKind::WrongState) if it has ended.
+    /// [`WrongState`](crate::ErrorKind::WrongState) if it has ended, or is
+    /// paused. Who pauses it between this call and the spawn holds up both.
     pub fn exec(&self, program: impl Into<OsString>) -> Result<ProcessBuilder> {
         self.parts.exec(program.into())
     }

@@ -73,6 +73,7 @@ impl Parts {
     /// user, capabilities, filter and limits.
     pub(super) fn exec(&self, program: std::ffi::OsString) -> Result<ProcessBuilder> {
         let own = &self.description;
+        self.check_not_paused()?;
         let pidfd = self
             .process
             .as_fd()
@@ -106,6 +107,19 @@ impl Parts {
         to.seccomp.clone_from(&own.seccomp);
         to.cgroup.clone_from(&own.cgroup);
         Ok(builder)
+    }
+
+    /// In a frozen cgroup the new process would stop at birth, and the caller
+    /// with it.
+    fn check_not_paused(&self) -> Result<()> {
+        match self.cgroup() {
+            Some(cgroup) if cgroup.is_frozen()? => {
+                let reason = "the container is paused";
+                Err(Error::with(ErrorKind::WrongState, "exec", self.id.clone(), reason)
+                    .hint("resume it first"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn groups_denied(&self) -> bool {
