@@ -231,12 +231,16 @@ impl ContainerBuilder {
     pub fn create(self) -> Result<Container<Created>> {
         let id = self.chosen_id()?;
         let mut process = self.finished(&id)?.wait_for_start();
-        // A description that can't be is refused before a cgroup is made.
-        process.plan()?;
-        let cgroup = self.make_cgroup(&id)?;
-        if let Some(cgroup) = &cgroup {
-            process = process.cgroup((**cgroup).clone());
-        }
+        let cgroup = match &self.resources {
+            None => None,
+            Some(resources) => {
+                // A description that can't be is refused before a cgroup is made.
+                process.plan()?;
+                let cgroup = self.make_cgroup(&id, resources)?;
+                process = process.cgroup((*cgroup).clone());
+                Some(cgroup)
+            }
+        };
         let parts = Parts::new(id, process.spawn()?, cgroup, process.description)?;
         Ok(Container::new(parts))
     }
@@ -310,6 +314,6 @@ impl ContainerBuilder {
         };
         let cgroup = cgroup.owned();
         cgroup.apply(resources)?;
-        Ok(Some(cgroup))
+        Ok(cgroup)
     }
 }
