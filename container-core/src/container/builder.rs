@@ -292,10 +292,7 @@ impl ContainerBuilder {
         }
     }
 
-    fn make_cgroup(&self, id: &str) -> Result<Option<OwnedCgroup>> {
-        let Some(resources) = &self.resources else {
-            return Ok(None);
-        };
+    fn make_cgroup(&self, id: &str, resources: &Resources) -> Result<OwnedCgroup> {
         resources.validate()?;
         let name = format!("container-{id}");
         let hierarchy = match &self.parent {
