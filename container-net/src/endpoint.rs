@@ -26,6 +26,7 @@ use crate::name::Name;
 use crate::netns::NetNs;
 use crate::network::Shared;
 use crate::port::{Port, Reserved};
+use crate::sysctl;
 use crate::task::{Task, enter};
 
 /// How a container is to be connected.
@@ -249,7 +250,9 @@ fn plug(shared: &Shared, netns: &NetNs, wish: &Wish, parts: &mut Parts) -> Resul
         mtu: shared.mtu,
     };
     shared.with_sockets(|sockets| sockets.rtnl.add_veth(&veth))?;
+    sysctl::without_ipv6(&parts.link)?;
     enter(&netns.shared_fd())?;
+    sysctl::without_ipv6(wish.interface.as_str())?;
     let gateway = wish.default_route.then_some(shared.gateway);
     let address = (parts.address, shared.subnet.prefix());
     Rtnl::open()?.configure(&wish.interface, address, gateway)?;

@@ -64,7 +64,7 @@
 //! - Rules live in one nftables table, `inet container-net`. An accepting rule there does not
 //!   overrule a *dropping* one in another table: where Docker or a firewall sets the policy of
 //!   its forward chain to drop, it must let our bridges through.
-//! - IPv4 only, so far; IPv6 is switched off on the bridge.
+//! - IPv4 only, so far; IPv6 is switched off on the bridge and on both ends of a veth pair.
 //! - The kernel's nf_tables is needed, there is no iptables backend; a kernel without it is
 //!   answered by an error of kind [`ErrorKind::KernelLacks`].
 //! - Without privilege over the host's network there is no link to it: [`limitation`] has the

@@ -11,7 +11,8 @@
 //! | a bridge named after the network, veth ends | deleted in one request |
 //! | `inet container-net`, one nftables table for all networks | elements deleted; the table with the last network |
 //! | `net.ipv4.ip_forward=1` | see [`Forwarding`] |
-//! | `accept_ra=0`, `disable_ipv6=1`, `route_localnet=1` of the bridge alone | gone with the bridge |
+//! | `route_localnet=1` of the bridge alone | gone with the bridge |
+//! | `accept_ra=0`, `disable_ipv6=1` of the bridge and of both ends of a veth pair | gone with them |
 //! | each published host port, held by a bound socket | closed with the endpoint |
 //! | a record under the run directory, locked while the owner lives | deleted, and empty directories with it |
 //!
@@ -249,9 +250,12 @@ impl Leases {
 /// Removes whatever there is of a network from the kernel, whole or half made.
 fn demolish(sockets: &mut Sockets, record: &Record) -> Vec<Error> {
     let mut failures = Vec::new();
-    failures.extend(sockets.nft.remove_network(record.name.as_str(), record.subnet).err());
     for group in [record.group, reaper::burial_group(record.group)] {
         failures.extend(sockets.rtnl.delete_group(group).err());
+    }
+    // A bridge without its rules is an open door: they go after it, or stay with it.
+    if failures.is_empty() {
+        failures.extend(sockets.nft.remove_network(record.name.as_str(), record.subnet).err());
     }
     failures
 }

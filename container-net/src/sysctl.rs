@@ -28,6 +28,21 @@ pub(crate) fn write(key: &str, value: &str) -> Result<()> {
         .map_err(|cause| Error::os("write sysctl", format!("{key}={value}"), cause))
 }
 
+/// Switches IPv6 off on a link of an IPv4 network, before it is up.
+///
+/// No router advertisement may ever be taken there (CVE-2020-13401), and neither the host's nor
+/// a container's services are offered at link-local addresses (CVE-2024-32473).
+pub(crate) fn without_ipv6(link: &str) -> Result<()> {
+    for (key, value) in [("accept_ra", "0"), ("disable_ipv6", "1")] {
+        match write(&format!("ipv6/conf/{link}/{key}"), value) {
+            // A kernel without IPv6 has nothing to switch off.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn file(key: &str, flags: OFlags) -> Result<std::fs::File> {
     let path = format!("/proc/sys/net/{key}");
     let fd = open(&path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()).map_err(

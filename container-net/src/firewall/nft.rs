@@ -8,7 +8,7 @@
 //!   map published    (protocol, port)          → (container, port), any host address
 //!   map published_on (address, protocol, port) → (container, port), that host address
 //!
-//!   raw          prerouting  packets from a bridge to 127.0.0.0/8 are dropped
+//!   raw          prerouting  packets from a bridge to or from 127.0.0.0/8 are dropped
 //!   prerouting   DNAT of what arrives at an address of the host
 //!   output       the same for what the host itself sends
 //!   forward      to a bridge: answers, published ports, own network; the rest is dropped

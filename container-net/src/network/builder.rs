@@ -216,15 +216,8 @@ impl Plan {
             record.group,
             self.mtu,
         )?;
-        // Before the bridge is up: no router advertisement of a container may ever be taken
-        // (CVE-2020-13401), and the host's IPv6 services are not offered on an IPv4 network.
-        for (key, value) in [("accept_ra", "0"), ("disable_ipv6", "1")] {
-            match sysctl::write(&format!("ipv6/conf/{name}/{key}"), value) {
-                // A kernel without IPv6 has nothing to switch off.
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
+        // Before the bridge is up.
+        sysctl::without_ipv6(name)?;
         // The host reaches published ports by 127.0.0.1; the table's `raw` chain shuts the door
         // that this opens to containers.
         sysctl::write(&format!("ipv4/conf/{name}/route_localnet"), "1")?;

@@ -113,30 +113,27 @@ fn published() -> Vec<(&'static str, Rule)> {
         .destination_port(first)
         .look_up(key, "published")
         .dnat(key, first);
-    // The bridges have route_localnet: a container must not reach the host's 127.0.0.1 by it.
-    let raw = Rule::new()
-        .meta(Meta::InputName, key)
-        .found_in(key, "bridges")
-        .ipv4()
-        .destination_address(key)
-        .mask(key, [255, 0, 0, 0])
-        .equal(key, &[127, 0, 0, 0])
-        .verdict(Verdict::Drop);
+    // The bridges have route_localnet: a container must neither reach the host's 127.0.0.1 by it
+    // nor pass for it.
+    let from_bridge = || Rule::new().meta(Meta::InputName, key).found_in(key, "bridges").ipv4();
+    let raw = from_bridge().destination_address(key);
+    let disguised = from_bridge().source_address(key);
+    let raw = is_loopback(raw, key).verdict(Verdict::Drop);
+    let disguised = is_loopback(disguised, key).verdict(Verdict::Drop);
     // Nor must a neighbour on the LAN reach what is published on 127.0.0.1 only.
     let foreign = Rule::new()
         .meta(Meta::InputName, key)
         .not_equal(key, &ifname("lo"))
         .ipv4()
-        .destination_address(key)
-        .mask(key, [255, 0, 0, 0])
-        .equal(key, &[127, 0, 0, 0])
-        .verdict(Verdict::Return);
+        .destination_address(key);
+    let foreign = is_loopback(foreign, key).verdict(Verdict::Return);
     let local =
         || Rule::new().ipv4().destination_is_local(key).verdict(Verdict::Jump("to_published"));
     vec![
         ("to_published", on_address),
         ("to_published", on_any),
         ("raw", raw),
+        ("raw", disguised),
         ("prerouting", foreign),
         ("prerouting", local()),
         ("output", local()),
@@ -183,15 +180,16 @@ fn masqueraded() -> Vec<(&'static str, Rule)> {
         was_redirected(from_subnet().meta(Meta::OutputName, key).found_in(key, "bridges"), key)
             .masquerade();
     // The host that uses a published port by 127.0.0.1, which no container could answer.
-    let loopback = Rule::new()
-        .ipv4()
-        .source_address(key)
-        .mask(key, [255, 0, 0, 0])
-        .equal(key, &[127, 0, 0, 0])
+    let loopback = is_loopback(Rule::new().ipv4().source_address(key), key)
         .meta(Meta::OutputName, key)
         .found_in(key, "bridges")
         .masquerade();
     vec![("postrouting", leaving), ("postrouting", hairpin), ("postrouting", loopback)]
+}
+
+/// Goes on only for an address of 127.0.0.0/8.
+fn is_loopback(rule: Rule, address: Reg) -> Rule {
+    rule.mask(address, [255, 0, 0, 0]).equal(address, &[127, 0, 0, 0])
 }
 
 /// Goes on only for connections that a DNAT rule has redirected.
