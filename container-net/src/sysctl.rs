@@ -28,19 +28,48 @@ pub(crate) fn write(key: &str, value: &str) -> Result<()> {
         .map_err(|cause| Error::os("write sysctl", format!("{key}={value}"), cause))
 }
 
+/// Writes a setting; one that does not exist is no error.
+pub(crate) fn write_if_there(key: &str, value: &str) -> Result<()> {
+    match write(key, value) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Switches IPv6 off on a link of an IPv4 network, before it is up.
 ///
 /// No router advertisement may ever be taken there (CVE-2020-13401), and neither the host's nor
 /// a container's services are offered at link-local addresses (CVE-2024-32473).
 pub(crate) fn without_ipv6(link: &str) -> Result<()> {
     for (key, value) in [("accept_ra", "0"), ("disable_ipv6", "1")] {
-        match write(&format!("ipv6/conf/{link}/{key}"), value) {
-            // A kernel without IPv6 has nothing to switch off.
+        // A kernel without IPv6 has nothing to switch off.
+        write_if_there(&format!("ipv6/conf/{link}/{key}"), value)?;
+    }
+    Ok(())
+}
+
+/// The settings that the kernel overwrites when `ip_forward` goes to 1 and back to 0, as far as
+/// they are not what it would write: `forwarding` of single links, and `accept_redirects`.
+pub(crate) fn beside_forwarding() -> Result<Vec<(String, String)>> {
+    const LINKS: &str = "/proc/sys/net/ipv4/conf";
+    let fail = |cause| Error::os("read directory", LINKS, cause);
+    let mut keys = vec![("ipv4/conf/all/accept_redirects".to_owned(), "0")];
+    for entry in std::fs::read_dir(LINKS).map_err(fail)? {
+        let link = entry.map_err(fail)?.file_name();
+        if let Some(link) = link.to_str().filter(|link| *link != "all") {
+            keys.push((format!("ipv4/conf/{link}/forwarding"), "1"));
+        }
+    }
+    let mut found = Vec::new();
+    for (key, unusual) in keys {
+        match read(&key) {
+            Ok(value) if value == unusual => found.push((key, value)),
+            // A link that has gone meanwhile.
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn file(key: &str, flags: OFlags) -> Result<std::fs::File> {

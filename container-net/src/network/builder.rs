@@ -27,11 +27,13 @@ const RUN_DIR: &str = "/run/container-net";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Forwarding {
-    /// Set it to 1, and back to 0 with the last network if it was 0 before the first. Another
-    /// program that began to count on it meanwhile loses it then: use `Keep` beside such.
+    /// Set it to 1, and back to 0 with the last network if it was 0 before the first; with it go
+    /// back `conf/all/accept_redirects` and each link's `forwarding`, which the kernel writes
+    /// along. Another program that began to count on it meanwhile loses it then: use `Keep` beside such.
     #[default]
     Restore,
-    /// Set it to 1 and leave it so, as Docker and Podman do.
+    /// Set it to 1 and leave it so, as Docker and Podman do; also when another network was to
+    /// restore it.
     Keep,
     /// Touch nothing; fail when it is 0.
     Require,

@@ -4,7 +4,7 @@
 //! RUN_DIR/                 locked (flock) while networks are made or removed
 //!   net-INODE/             one host namespace, by the inode of its /proc/PID/ns/net
 //!     NAME.network         the record; its owner holds a lock on it for as long as it lives
-//!     ip_forward           the value to go back to, when a network changed it
+//!     ip_forward           the settings to go back to, when a network changed them
 //! ```
 //!
 //! A record is complete before the first change to the kernel, and deleted after the last one is
@@ -223,17 +223,23 @@ impl Lock {
         Ok(found)
     }
 
-    /// Sets `net.ipv4.ip_forward` to 1. With `remember`, notes a 0 for [`Self::restore_forwarding`].
+    /// Sets `net.ipv4.ip_forward` to 1. With `remember`, notes for [`Self::restore_forwarding`]
+    /// that it was 0 and what else the kernel sets with it; without, an earlier note is void.
     pub(crate) fn enable_forwarding(&self, remember: bool) -> Result<()> {
+        let note = self.path(FORWARDING);
+        if !remember && note.exists() {
+            remove_file(&note)?;
+        }
         if sysctl::read(sysctl::IP_FORWARD)? != "0" {
             return Ok(());
         }
-        let note = self.path(FORWARDING);
         if remember {
-            fs::write(&note, boot_id()?)
+            let mut text = boot_id()?;
+            for (key, value) in sysctl::beside_forwarding()? {
+                text.push_str(&format!("\n{key}={value}"));
+            }
+            fs::write(&note, text)
                 .map_err(|cause| Error::os("write", note.to_string_lossy(), cause))?;
-        } else if note.exists() {
-            remove_file(&note)?;
         }
         sysctl::write(sysctl::IP_FORWARD, "1")
     }
@@ -241,14 +247,18 @@ impl Lock {
     /// Sets it back to 0 if a network changed it and no network is left.
     pub(crate) fn restore_forwarding(&self) -> Result<()> {
         let note = self.path(FORWARDING);
-        let Ok(boot) = fs::read_to_string(&note) else {
+        let Ok(text) = fs::read_to_string(&note) else {
             return Ok(());
         };
         if !self.paths()?.is_empty() {
             return Ok(());
         }
-        if boot == boot_id()? {
+        let mut lines = text.lines();
+        if lines.next() == Some(&boot_id()?) {
             sysctl::write(sysctl::IP_FORWARD, "0")?;
+            for (key, value) in lines.filter_map(|line| line.split_once('=')) {
+                sysctl::write_if_there(key, value)?;
+            }
         }
         remove_file(&note)
     }
