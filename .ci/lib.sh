@@ -30,12 +30,19 @@ skipped_in() {
 world() {
     awk '{print "mount", $5}' /proc/self/mountinfo
     awk -F: 'NR > 2 {gsub(" ", "", $1); print "link", $1}' /proc/net/dev
-    find /sys/fs/cgroup -type d -printf 'cgroup %p\n' 2>/dev/null || true
+    # Whoever started us may make and remove cgroups beside ours.
+    find /sys/fs/cgroup -type d -printf 'cgroup %p\n' 2>/dev/null | grep -vF "$(beside_ours)" || true
     find /tmp /var/tmp /dev/shm /run -maxdepth 1 -printf 'file %p\n' |
         grep -E '/(testkit|container|quickstart)[^/]*$' || true
     nft list tables 2>/dev/null | sed 's/^/nft /' || true
     find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/*' -printf 'namespace %l\n' 2>/dev/null || true
     sysctl -e net.ipv4.ip_forward net.ipv4.conf.all.forwarding net.ipv6.conf.all.forwarding
+}
+
+# The directories, below the hierarchies' roots, that our own cgroups are in; never empty.
+beside_ours() {
+    echo /no/such/cgroup
+    awk -F: '{sub("/[^/]*$", "", $3)} $3 != "" {print $3 "/"}' /proc/self/cgroup
 }
 
 # Runs a command as the test user, with an environment of its own.
@@ -77,13 +84,15 @@ closed_ancestor() {
 }
 
 # Runs the test binaries of the list in $1, each in its package's directory, through the command
-# prefix in the remaining arguments. All run; fails if one failed.
+# prefix in the remaining arguments, and with the arguments in TEST_ARGS. All run; fails if one
+# failed.
+TEST_ARGS=()
 run_tests() {
     local list=$1 dir binary bad=0
     shift
     while IFS=$'\t' read -r dir binary; do
         printf '\n     Running %s\n' "$(basename "$binary")"
-        (cd "$dir" && "$@" env CARGO_MANIFEST_DIR="$dir" "$binary") </dev/null || {
+        (cd "$dir" && "$@" env CARGO_MANIFEST_DIR="$dir" "$binary" "${TEST_ARGS[@]}") </dev/null || {
             printf 'FAILED: %s\n' "$binary"
             bad=1
         }
