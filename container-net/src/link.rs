@@ -221,7 +221,8 @@ impl Rtnl {
         index.map(u32::from_ne_bytes).ok_or_else(|| Error::os("RTM_GETLINK", name, Errno::NODEV))
     }
 
-    /// The IPv4 destinations that the main table routes, default routes left out.
+    /// The IPv4 destinations that the main table routes, default routes left out, and the host's
+    /// own addresses.
     pub(crate) fn destinations(&mut self) -> Result<Vec<(Ipv4Addr, u8)>> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().build();
         let batch = [message(GETROUTE, F_DUMP, &route, "RTM_GETROUTE", "IPv4 routes")?];
@@ -238,8 +239,10 @@ impl Rtnl {
 
 fn destination(route: &RouteMessage) -> Option<(Ipv4Addr, u8)> {
     let header = &route.header;
-    if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
-        return None;
+    match header.kind {
+        RouteType::Unicast if header.table == RouteHeader::RT_TABLE_MAIN => {}
+        RouteType::Local => {}
+        _ => return None,
     }
     route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Destination(RouteAddress::Inet(address)) => {

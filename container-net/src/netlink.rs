@@ -192,12 +192,12 @@ impl Socket {
                 }
                 consistent &= reply.flags & F_DUMP_INTERRUPTED == 0;
                 match reply.kind {
-                    NLMSG_DONE if consistent => return Ok(found),
-                    NLMSG_DONE => return Err(whole(Errno::INTR)),
-                    NLMSG_ERROR => {
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        // A dump that broke off says so in its last message.
                         return match reply.refusal() {
                             Some((errno, text)) => Err(Refusal { index: Some(0), errno, text }),
-                            None => Ok(found),
+                            None if consistent => Ok(found),
+                            None => Err(whole(Errno::INTR)),
                         };
                     }
                     _ => {

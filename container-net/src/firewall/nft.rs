@@ -35,6 +35,9 @@ pub(crate) const TABLE: &str = "container-net";
 /// Elements per message; an attribute holds 64 KiB.
 const CHUNK: usize = 500;
 
+/// Messages with elements per transaction: some 100 KiB of the send buffer's 208.
+const CHUNKS: usize = 4;
+
 /// A netlink socket to nf_tables, in the namespace of the thread that opened it.
 ///
 /// Kept open for as long as possible: closing one after a deletion waits for the kernel's
@@ -115,16 +118,17 @@ impl Nft {
         self.change(Kind::DelSetElem, &changes)
     }
 
-    /// Leads host ports to a container. Fails with [`ErrorKind::PortInUse`] when one is taken.
+    /// Leads host ports to a container. The caller holds the ports' sockets, so an element that
+    /// is there was left by an owner that died, and is replaced.
     pub(crate) fn publish(&mut self, container: Ipv4Addr, ports: &[Port]) -> Result<()> {
-        self.change(Kind::NewSetElem, &port_elements(container, ports)).map_err(|error| match error
-            .kind()
-        {
-            ErrorKind::AlreadyExists => error
-                .with_kind(ErrorKind::PortInUse)
-                .with_hint("another endpoint publishes this host port"),
-            _ => error,
-        })
+        let changes = port_elements(container, ports);
+        match self.change(Kind::NewSetElem, &changes) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                self.unpublish(container, ports)?;
+                self.change(Kind::NewSetElem, &changes)
+            }
+            other => other,
+        }
     }
 
     /// Takes published ports back. Ports that somebody flushed are no error.
@@ -158,7 +162,7 @@ impl Nft {
         }
     }
 
-    /// One transaction that adds or deletes elements; none when there are no elements.
+    /// Adds or deletes elements, in one transaction as long as the socket's send buffer holds it.
     fn change(&mut self, kind: Kind, changes: &[(&'static str, Vec<Element>)]) -> Result<()> {
         let flags = match kind {
             Kind::NewSetElem => F_ACK | F_CREATE | F_EXCL,
@@ -170,11 +174,12 @@ impl Nft {
                 messages.push(element_message(kind, flags, set, chunk)?);
             }
         }
-        if messages.is_empty() {
-            return Ok(());
+        let mut messages = messages.into_iter().peekable();
+        while messages.peek().is_some() {
+            let messages = batch(messages.by_ref().take(CHUNKS).collect())?;
+            self.0.submit(&messages).map_err(|refusal| explain(refusal, &messages))?;
         }
-        let messages = batch(messages)?;
-        self.0.submit(&messages).map_err(|refusal| explain(refusal, &messages))
+        Ok(())
     }
 
     /// All elements of a set or map; none when the table is gone.

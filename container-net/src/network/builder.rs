@@ -65,9 +65,11 @@ impl NetworkBuilder {
         }
     }
 
-    /// The subnet. Default: the first /24 of 10.88.0.0/16 that no route of the host overlaps.
+    /// The subnet. Default: the first /24 of 10.88.0.0/16 that no route or address of the host
+    /// overlaps.
     ///
-    /// A subnet that equals or contains a route of the host is refused. A wider route is not (a
+    /// A subnet that equals or contains a route or an address of the host is refused. A wider
+    /// route is not (a
     /// VPN's 10.0.0.0/8, say): the network then covers its part of it.
     pub fn subnet(mut self, subnet: Subnet) -> Self {
         self.subnet = Some(subnet);
@@ -93,7 +95,8 @@ impl NetworkBuilder {
     }
 
     /// Where the record is kept. Default: `/run/container-net`. Processes that share a host must
-    /// agree on it; it must belong to the caller, and is made (mode 0700) when missing.
+    /// agree on it; it must belong to the caller, nobody else may write to it, and it is made
+    /// (mode 0700) when missing.
     pub fn run_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.run_dir = path.into();
         self

@@ -156,6 +156,14 @@ impl RunDir {
                     "it belongs to another user; give one of your own (NetworkBuilder::run_dir)",
                 ));
             }
+            if stat.st_mode & 0o022 != 0 {
+                return Err(Error::refused(
+                    ErrorKind::PermissionDenied,
+                    "run directory",
+                    &*shown,
+                    "others may write to it, and a record decides what is deleted; chmod go-w",
+                ));
+            }
             make_directory(&self.dir)?;
             return Ok(Lock { at: self.clone(), _base: fd });
         }
