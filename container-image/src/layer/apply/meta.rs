@@ -37,17 +37,18 @@ impl Policy {
         self.skipped
     }
 
-    /// An open regular file: owner first, since changing it clears set-id bits and capabilities.
+    /// An open regular file: owner first, since changing it clears set-id bits and capabilities;
+    /// mode after the attributes, which an ordinary user can't set on a read-only file.
     pub(super) fn set_file(&mut self, file: &File, path: &Path, meta: &Metadata) -> Result<()> {
         let failed = |step: &'static str| move |e: Errno| Error::os(step, path, e);
         if self.owners == Owners::Keep {
             let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
             rustix::fs::fchown(file, Some(uid), Some(gid)).map_err(failed("fchown"))?;
         }
-        rustix::fs::fchmod(file, bits(meta.mode)).map_err(failed("fchmod"))?;
         self.set_xattrs(path, meta, |name, value| {
             rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
         })?;
+        rustix::fs::fchmod(file, bits(meta.mode)).map_err(failed("fchmod"))?;
         rustix::fs::futimens(file, &times(meta.mtime)).map_err(failed("futimens"))
     }
 
@@ -141,7 +142,10 @@ pub(super) fn read(root: &Root, path: &Path) -> Result<Metadata> {
             (dir.metadata(&name).map_err(failed)?, dir.xattrs(&name).map_err(failed)?)
         }
         // The root has no name; its attributes are few and not worth an extra way to read them.
-        Err(_) => (root.open_dir("").and_then(|dir| dir.self_metadata()).map_err(failed)?, vec![]),
+        Err(_) if path.as_os_str().is_empty() => {
+            (root.open_dir("").and_then(|dir| dir.self_metadata()).map_err(failed)?, vec![])
+        }
+        Err(error) => return Err(failed(error)),
     };
     let mut metadata = Metadata::new(found.mode).owner(found.uid, found.gid);
     metadata.mtime = Timestamp { seconds: found.mtime, nanos: found.mtime_nsec };

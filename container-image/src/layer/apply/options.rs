@@ -53,17 +53,26 @@ impl Owners {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Bytes of the uncompressed tar. Default: 16 GiB.
+    /// Bytes of the uncompressed tar; and as many again of files that hard links of the layer
+    /// copy from the layers below. Default: 16 GiB.
     pub bytes: u64,
     /// Entries, and directories made because an entry lies in them. Default: 4 million.
     pub entries: u64,
     /// Bytes of one path or link target. Default: 4,095, the kernel's limit.
     pub path_len: usize,
+    /// Bytes of names and extended attributes that are kept in memory until the last entry.
+    /// Default: 512 MiB.
+    pub memory: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { bytes: 16 << 30, entries: 4_000_000, path_len: super::super::entry::MAX_PATH }
+        Self {
+            bytes: 16 << 30,
+            entries: 4_000_000,
+            path_len: super::super::entry::MAX_PATH,
+            memory: 512 << 20,
+        }
     }
 }
 
@@ -86,6 +95,13 @@ impl Budget {
     #[must_use]
     pub const fn path_len(mut self, bytes: usize) -> Self {
         self.path_len = bytes;
+        self
+    }
+
+    /// Sets the most bytes of names and attributes that are kept in memory.
+    #[must_use]
+    pub const fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
         self
     }
 }

@@ -1,8 +1,9 @@
 //! Makes the entries of a layer, one by one, in the directory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Read;
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -29,9 +30,14 @@ pub(super) struct Placer<'a> {
     /// Metadata of directories, set at the end: making an entry changes its directory's time,
     /// and is impossible in a read-only one.
     dirs: BTreeMap<PathBuf, Metadata>,
-    /// What this layer made; only in the plain form, where deletions spare it.
-    pub(super) made: HashSet<PathBuf>,
+    /// What this layer made or put something into; only in the plain form, where deletions
+    /// spare it.
+    pub(super) made: BTreeSet<PathBuf>,
     entries: u64,
+    /// Bytes of names and attributes that are kept until the end.
+    held: usize,
+    /// Bytes of files that were copied up.
+    copied: u64,
     buffer: Vec<u8>,
 }
 
@@ -49,8 +55,10 @@ impl<'a> Placer<'a> {
             policy: Policy::new(options.owners),
             parent: None,
             dirs: BTreeMap::new(),
-            made: HashSet::new(),
+            made: BTreeSet::new(),
             entries: 0,
+            held: 0,
+            copied: 0,
             buffer: vec![0; BUFFER],
         };
         if matches!(options.form, Form::Overlay(_)) {
@@ -84,14 +92,13 @@ impl<'a> Placer<'a> {
         entry: &TarEntry,
         content: &mut impl Read,
     ) -> Result<()> {
+        meta::check_xattrs(path, &entry.metadata)?;
         let Some(name) = path.file_name() else {
             if entry.kind == Kind::Dir {
-                self.dirs.insert(PathBuf::new(), entry.metadata.clone());
-                return Ok(());
+                return self.set_later(path, entry.metadata.clone());
             }
             return Err(refused("/", "the entry would replace the root by something else"));
         };
-        meta::check_xattrs(path, &entry.metadata)?;
         let Parent { at, dir, .. } = self.enter(path)?;
         let target = at.path.join(name);
         let result = match &entry.kind {
@@ -105,9 +112,7 @@ impl<'a> Placer<'a> {
                 self.other(&dir, name, &target, kind, entry, content)
             }
         };
-        if matches!(self.options.form, Form::Plain) {
-            self.made.insert(target);
-        }
+        self.used(&target)?;
         self.leave(path, at, dir);
         result
     }
@@ -117,8 +122,7 @@ impl<'a> Placer<'a> {
             Some(found) if found.is_dir() => {}
             _ => self.make_dir(dir, name, path).map(drop)?,
         }
-        self.dirs.insert(path.to_path_buf(), meta.clone());
-        Ok(())
+        self.set_later(path, meta.clone())
     }
 
     fn other(
@@ -210,6 +214,12 @@ impl<'a> Placer<'a> {
         let lower = &self.union.below[below];
         let metadata = meta::read(lower, path)?;
         let mut content = lower.open_file(path).map_err(|e| Error::fs("open", path, e))?;
+        let size = content.metadata().map_err(|e| Error::os("fstat", path, e))?.len();
+        self.copied = self.copied.saturating_add(size);
+        if self.copied > self.options.budget.bytes {
+            let reason = "hard links copy more from the layers below than the budget allows";
+            return Err(over_budget(path.as_os_str().as_bytes(), reason));
+        }
         let Parent { at, dir, .. } = self.enter(path)?;
         let name = path.file_name().unwrap_or_default();
         let mut file =
@@ -231,9 +241,43 @@ impl<'a> Placer<'a> {
         }
         self.parent = None;
         dir.remove_tree(name).map_err(failed)?;
-        self.dirs.retain(|dir, _| !dir.starts_with(path));
-        self.union.opaque.retain(|dir| !dir.starts_with(path));
-        self.made.retain(|dir| !dir.starts_with(path));
+        let from = (Bound::Included(path), Bound::Unbounded);
+        for gone in inside(path, self.dirs.range::<Path, _>(from).map(|(dir, _)| dir)) {
+            self.dirs.remove(&gone);
+        }
+        for gone in inside(path, self.union.opaque.range::<Path, _>(from)) {
+            self.union.opaque.remove(&gone);
+        }
+        for gone in inside(path, self.made.range::<Path, _>(from)) {
+            self.made.remove(&gone);
+        }
+        Ok(())
+    }
+
+    /// Keeps a directory's metadata for the end.
+    fn set_later(&mut self, path: &Path, metadata: Metadata) -> Result<()> {
+        let xattrs = metadata.xattrs.iter().map(|(name, value)| name.len() + value.len());
+        self.hold(path, xattrs.sum())?;
+        self.dirs.insert(path.to_path_buf(), metadata);
+        Ok(())
+    }
+
+    /// Plain form: remembers that this layer made, or put something into, what is at a path.
+    fn used(&mut self, path: &Path) -> Result<()> {
+        if matches!(self.options.form, Form::Plain) && !self.made.contains(path) {
+            self.hold(path, 0)?;
+            self.made.insert(path.to_path_buf());
+        }
+        Ok(())
+    }
+
+    /// Counts what is kept in memory until the end.
+    fn hold(&mut self, path: &Path, more: usize) -> Result<()> {
+        self.held = self.held.saturating_add(path.as_os_str().len()).saturating_add(more);
+        if self.held > self.options.budget.memory {
+            let reason = "the names and attributes to be kept take more than the budget allows";
+            return Err(over_budget(path.as_os_str().as_bytes(), reason));
+        }
         Ok(())
     }
 
@@ -255,12 +299,10 @@ impl<'a> Placer<'a> {
                 self.count(at.path.as_os_str().as_bytes())?;
                 let metadata = self.metadata_below(&at)?;
                 dir = self.make_dir(&dir, name, &at.path)?;
-                self.dirs.insert(at.path.clone(), metadata);
-                if matches!(self.options.form, Form::Plain) {
-                    self.made.insert(at.path.clone());
-                }
+                self.set_later(&at.path, metadata)?;
                 at.in_top = true;
             }
+            self.used(&at.path)?;
             last = at;
         }
         if last.path.as_os_str().is_empty() {
@@ -275,10 +317,16 @@ impl<'a> Placer<'a> {
         self.parent = Some(Parent { named, at, dir });
     }
 
-    /// Makes a directory; in the place of a whiteout, one that hides what the whiteout hid.
+    /// Makes a directory; in the place of a whiteout or another file, one that hides what that
+    /// hid.
     fn make_dir(&mut self, dir: &Dir, name: &OsStr, path: &Path) -> Result<Dir> {
         let hidden = match here(dir, name, path)? {
-            Some(found) => self.union.is_whiteout(&found),
+            Some(found) if self.union.is_whiteout(&found) => true,
+            Some(_) if self.options.lower.is_some() => {
+                let at = self.resolved(path.parent().unwrap_or(Path::new("")))?;
+                self.union.exists_below(&at, name)?
+            }
+            Some(_) => true,
             None => false,
         };
         self.clear(dir, name, path)?;
@@ -313,6 +361,11 @@ impl<'a> Placer<'a> {
         }
         Ok((self.entries, self.policy.into_skipped()))
     }
+}
+
+/// Those of the sorted paths from `path` on that are it or lie inside it.
+fn inside<'a>(path: &Path, sorted: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    sorted.take_while(|at| at.starts_with(path)).cloned().collect()
 }
 
 /// What stands at a name of the directory that is being filled.

@@ -4,7 +4,7 @@
 //! would see it. All paths here are *canonical*: the directories on the way are directories in
 //! the union, none is a link.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub(super) struct Union {
     pub(super) below: Vec<Root>,
     xattrs: Option<XattrNamespace>,
     /// Directories of `top` that hide what is below.
-    pub(super) opaque: HashSet<PathBuf>,
+    pub(super) opaque: BTreeSet<PathBuf>,
 }
 
 /// A directory of the union.
@@ -69,7 +69,7 @@ impl Union {
             }
             Form::Plain => Ok(Vec::new()),
         };
-        Ok(Self { top: open(dir)?, below: below?, xattrs, opaque: HashSet::new() })
+        Ok(Self { top: open(dir)?, below: below?, xattrs, opaque: BTreeSet::new() })
     }
 
     pub(super) fn root(&self) -> Result<DirAt> {
