@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use container_fs::whiteout::{self, Mark, OPAQUE_NAME};
+use container_fs::whiteout::{self, Mark, OPAQUE_NAME, PREFIX};
 
 use super::time::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -151,6 +151,15 @@ impl Name {
         };
         if last != OPAQUE_NAME && last.as_bytes().starts_with(AUFS_PREFIX) {
             return Ok(Self::Aufs);
+        }
+        let mut above = path.iter().rev().skip(1).map(OsStr::as_bytes);
+        if let Some(reserved) = above.find(|name| name.starts_with(PREFIX.as_bytes())) {
+            if reserved.starts_with(AUFS_PREFIX) {
+                return Ok(Self::Aufs);
+            }
+            let shown = path.to_string_lossy();
+            let reason = "a parent has a name that is reserved for whiteouts";
+            return Err(Error::new(ErrorKind::InvalidPath, "check entry path", shown, reason));
         }
         match whiteout::from_oci_name(last) {
             Ok(None) => Ok(Self::Plain(path)),

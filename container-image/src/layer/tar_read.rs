@@ -53,7 +53,7 @@ pub(crate) struct TarReader<R> {
 /// Records that stand in front of the entry they belong to.
 #[derive(Default)]
 struct Pending {
-    pax: Pax,
+    pax: Option<Pax>,
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
     used: u64,
@@ -84,20 +84,26 @@ impl<R: Read> TarReader<R> {
             match kind {
                 EntryType::XHeader => {
                     let records = self.records(&header, &mut pending)?;
-                    pending.pax.parse(&records)?;
+                    let mut pax = Pax::default();
+                    pax.parse(&records)?;
+                    only_one(pending.pax.replace(pax))?;
                 }
-                // Comments and defaults for the whole archive: nothing that a layer may need.
+                EntryType::XGlobalHeader if metadata_seen => {
+                    return Err(malformed("", "a global pax record between a record and its file"));
+                }
                 EntryType::XGlobalHeader => {
                     let records = self.records(&header, &mut pending)?;
-                    Pax::default().parse(&records)?;
+                    check_global(&records)?;
                     pending.used = 0;
                     continue;
                 }
                 EntryType::GNULongName => {
-                    pending.long_name = Some(c_string(self.records(&header, &mut pending)?)?);
+                    let name = c_string(self.records(&header, &mut pending)?)?;
+                    only_one(pending.long_name.replace(name))?;
                 }
                 EntryType::GNULongLink => {
-                    pending.long_link = Some(c_string(self.records(&header, &mut pending)?)?);
+                    let link = c_string(self.records(&header, &mut pending)?)?;
+                    only_one(pending.long_link.replace(link))?;
                 }
                 _ => return self.entry(&header, pending).map(Some),
             }
@@ -204,6 +210,7 @@ impl<R: Read> TarReader<R> {
 
     fn entry(&mut self, header: &Header, pending: Pending) -> Result<TarEntry> {
         let Pending { pax, long_name, long_link, .. } = pending;
+        let pax = pax.unwrap_or_default();
         let path = pax.path.or(long_name).unwrap_or_else(|| header.path_bytes().into_owned());
         let shown = || String::from_utf8_lossy(&path[..path.len().min(200)]).into_owned();
         let link = || {
@@ -274,6 +281,25 @@ fn id(pax: Option<u64>, header: &Header, field: Range<usize>, path: &[u8]) -> Re
             Err(malformed(path, format!("the owner {id} is beyond the range of user ids")))
         }
     }
+}
+
+/// Two records of one kind for one entry: some programs take both, some the last one.
+fn only_one<T>(before: Option<T>) -> Result<()> {
+    match before {
+        None => Ok(()),
+        Some(_) => Err(malformed("", "two pax records or long names for one entry")),
+    }
+}
+
+/// Comments and defaults for the whole archive: nothing that a layer may need. What decides
+/// where entries end or what they are called is heeded by some programs only.
+fn check_global(records: &[u8]) -> Result<()> {
+    let mut global = Pax::default();
+    global.parse(records)?;
+    if global.size.is_none() && global.path.is_none() && global.linkpath.is_none() {
+        return Ok(());
+    }
+    Err(malformed("", "a size or name for the whole archive"))
 }
 
 /// The content of a GNU long name: text up to a NUL.
