@@ -119,7 +119,8 @@ fn dynamic<H: FileHeader<Endian = Endianness>>(
     let size = value(elf::DT_STRSZ).ok_or("no size of the string table")?;
     let start = file_offset::<H>(endian, segments, address, size)
         .ok_or("a string table outside of the file's segments")?;
-    let strings = StringTable::new(data, start, start + size);
+    let end = start.checked_add(size).ok_or("a string table beyond 64 bits")?;
+    let strings = StringTable::new(data, start, end);
     for entry in entries {
         let text =
             || entry.string(endian, strings).map(<[u8]>::to_vec).map_err(|_| "a broken string");

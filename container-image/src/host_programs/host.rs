@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
@@ -64,7 +64,7 @@ impl Host {
             }
             let here = at.join(&name);
             let stat = fs::symlink_metadata(self.join(&here)).map_err(fail)?;
-            let mode = stat.permissions().mode() & 0o7777;
+            let mode = mode_for_root(&stat);
             if stat.is_symlink() {
                 links += 1;
                 if links > MAX_LINKS {
@@ -131,6 +131,13 @@ impl Host {
         found.sort();
         found
     }
+}
+
+/// The permission bits of a file that root:root will own: set-id bits only if they mean root now.
+fn mode_for_root(stat: &Metadata) -> u32 {
+    let kept = |bit, id| if id == 0 { bit } else { 0 };
+    let set_id = kept(0o4000, stat.uid()) | kept(0o2000, stat.gid());
+    stat.mode() & (0o1777 | set_id)
 }
 
 fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {

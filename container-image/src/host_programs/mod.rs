@@ -28,6 +28,9 @@
 //! link on the way goes into the layer as it is; so whatever path works on the host works in
 //! the image, for the program, its interpreter and its libraries alike.
 //!
+//! Everything belongs to root in the image. A set-id bit that means another user or group on the
+//! host is therefore left out.
+//!
 //! # What is not found
 //!
 //! Files that a program opens on its own: plug-ins (`dlopen`), locales, configuration, data
