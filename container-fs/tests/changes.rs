@@ -233,6 +233,27 @@ fn an_upper_that_is_not_whole_is_refused() {
 }
 
 #[test]
+fn a_part_under_a_new_name_is_refused_too() {
+    // What a mount with redirect_dir=on or metacopy=on leaves after `mv old new`.
+    if !can_mount() {
+        return;
+    }
+    let xattrs = XattrNamespace::detect();
+    for (name, what) in [("new-dir", "redirect"), ("new-dir/file", "metacopy")] {
+        let layout = Layout::new(1);
+        fs::create_dir(layout.at("upper/new-dir")).unwrap();
+        fs::write(layout.at("upper/new-dir/file"), "").unwrap();
+        let key = format!("{}{what}", xattrs.prefix());
+        let upper = Root::open(layout.at("upper")).unwrap();
+        let (dir, name) = upper.parent(name).unwrap();
+        dir.set_xattr(name, key, b"/old").unwrap();
+        let layers = [Root::open(&layout.layers[0]).unwrap()];
+        let error = of_upper(&upper, &layers, xattrs).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{what}");
+    }
+}
+
+#[test]
 fn trusted_marks_are_not_read_without_the_privilege() {
     if testkit::is_root() {
         return;

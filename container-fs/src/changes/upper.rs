@@ -98,10 +98,10 @@ impl Walk<'_> {
             }
             return Ok(());
         }
+        self.refuse_partial(dir, &path, name, &metadata)?;
         let Some(found) = found else {
             return self.added(path, &metadata);
         };
-        self.refuse_partial(dir, &path, name, &metadata)?;
         if !metadata.is_dir() {
             self.push(path, ChangeKind::Modified, metadata.file_type);
             return Ok(());
