@@ -158,7 +158,15 @@ impl ImageBuilder {
 
     /// Starts from an image: its layers, history and configuration.
     pub fn from_image(image: &Image) -> Self {
-        Self { config: image.config.clone(), layers: image.layers.clone(), created: None }
+        let mut config = image.config.clone();
+        // A line for each layer, or a later one would be taken for that of a layer below.
+        let lines = config.history().iter().flatten();
+        let lines = lines.filter(|line| line.empty_layer() != Some(true)).count();
+        for _ in lines..image.layers.len() {
+            let line = HistoryBuilder::default().build();
+            config.history_mut().get_or_insert_default().extend(line);
+        }
+        Self { config, layers: image.layers.clone(), created: None }
     }
 
     /// Adds a layer on top. `created_by` says where it comes from and stands in the history.

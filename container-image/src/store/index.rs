@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use oci_spec::image::{ANNOTATION_REF_NAME, Arch, Descriptor, ImageIndex, MediaType, Os};
+use serde_json::Value;
 
 use super::Store;
 use crate::digest::Digest;
@@ -27,17 +28,38 @@ impl Store {
     }
 
     pub(super) fn read_index(&self) -> Result<ImageIndex> {
+        manifest::parse_index(&self.index_json()?)
+    }
+
+    fn index_json(&self) -> Result<Vec<u8>> {
         let path = self.dir.join("index.json");
         let mut json = Vec::new();
         File::open(&path)
             .and_then(|file| file.take(MAX_JSON + 1).read_to_end(&mut json))
             .map_err(|e| Error::os("read index", &path, e))?;
-        manifest::parse_index(&json)
+        Ok(json)
     }
 
-    /// Writes the index. The caller holds the store's lock.
+    /// Writes the manifests of the index; what else other programs put into it stays as it is.
+    /// The caller holds the store's lock.
     pub(super) fn write_index(&self, index: &ImageIndex) -> Result<()> {
-        self.replace_file("index.json", &manifest::to_json("write index", index)?)
+        let broken = |e| Error::caused(ErrorKind::Malformed, "write index", "", e);
+        let mut document: Value = serde_json::from_slice(&self.index_json()?).map_err(broken)?;
+        let old = document["manifests"].take();
+        let old: Vec<(&Value, Option<Descriptor>)> = old
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|entry| (entry, serde_json::from_value(entry.clone()).ok()))
+            .collect();
+        let json = |entry: &Descriptor| {
+            let known = old.iter().find(|(_, parsed)| parsed.as_ref() == Some(entry));
+            known.map_or_else(|| serde_json::to_value(entry), |(raw, _)| Ok((*raw).clone()))
+        };
+        let entries: std::result::Result<Vec<Value>, _> =
+            index.manifests().iter().map(json).collect();
+        document["manifests"] = entries.map_err(broken)?.into();
+        self.replace_file("index.json", &manifest::to_json("write index", &document)?)
     }
 
     /// Points a name to a manifest. The caller holds the store's lock.

@@ -216,7 +216,8 @@ impl Store {
         fs::set_permissions(&self.dir, Permissions::from_mode(0o700))
             .map_err(|e| Error::os("chmod store", &self.dir, e))?;
         let lock = self.lock()?;
-        for sub in ["staging", "layers", "layers/sha256", "blobs", "blobs/sha256"] {
+        for sub in ["staging", "layers", "layers/sha256", "layers/sha512", "blobs", "blobs/sha256"]
+        {
             match DirBuilder::new().mode(0o700).create(self.dir.join(sub)) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::os("make store", self.dir.join(sub), e));

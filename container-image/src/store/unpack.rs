@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use container_fs::stack::MAX_LAYERS;
 use container_fs::whiteout::XattrNamespace;
 use serde_json::{Value, json};
 
@@ -25,9 +26,16 @@ impl Store {
     /// leaves the store as it was.
     ///
     /// # Errors
-    /// Those of [`apply`]; [`ErrorKind::NotFound`] for a missing blob;
+    /// Those of [`apply`]; [`ErrorKind::BudgetExceeded`] also for more layers than
+    /// [`MAX_LAYERS`]; [`ErrorKind::NotFound`] for a missing blob;
     /// [`ErrorKind::Unsupported`] for a layer that was unpacked for the other kind of mount.
     pub fn unpack(&self, image: &Image) -> Result<Vec<PathBuf>> {
+        if image.layers().len() > MAX_LAYERS {
+            let reason =
+                format!("{} layers; at most {MAX_LAYERS} make a mount", image.layers().len());
+            let object = image.digest().as_str();
+            return Err(Error::new(ErrorKind::BudgetExceeded, "unpack image", object, reason));
+        }
         let xattrs = XattrNamespace::detect();
         let mut dirs: Vec<PathBuf> = Vec::with_capacity(image.layers().len());
         for (layer, chain) in image.layers().iter().zip(image.chain_ids()) {
