@@ -176,7 +176,8 @@ impl Endpoint {
         &self.ports
     }
 
-    /// Takes the endpoint back: rules first, then the link, then the address and host ports.
+    /// Takes the endpoint back: rules first, then the link, the connections that the kernel
+    /// tracks, the address and host ports.
     ///
     /// The work starts at once and the call returns without waiting; deleting a link keeps the
     /// kernel busy for some 20 ms. A link that went with its container is no error. The task
@@ -278,6 +279,9 @@ fn unplug(shared: &Shared, parts: Parts) -> Vec<Error> {
     failures.extend(rules.err());
     match shared.reaper.delete(parts.link) {
         Ok(()) => {
+            let forgotten =
+                shared.with_sockets(|sockets| sockets.nft.forget_connections(parts.address));
+            failures.extend(forgotten.err());
             shared.leases().pool.release(parts.address);
         }
         // The address stays leased as long as the link may still have it.

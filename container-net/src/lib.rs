@@ -70,6 +70,7 @@
 //! - Without privilege over the host's network there is no link to it: [`limitation`] has the
 //!   sentence, [`probe()`] the details.
 
+mod conntrack;
 pub mod endpoint;
 pub mod error;
 mod firewall;

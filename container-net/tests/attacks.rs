@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::*;
-use container_net::{EndpointOptions, NetNs};
+use container_net::{EndpointOptions, NetNs, Port};
 
 fn udp(netns: &NetNs, address: Ipv4Addr, port: u16) -> UdpSocket {
     let socket = netns.run(|| UdpSocket::bind((address, port))).unwrap().unwrap();
@@ -102,4 +102,36 @@ fn neighbours_have_no_ipv6_to_attack() {
     let port = end.host_interface();
     assert_eq!(run_in(&world.host, None, "ip", &["-6", "addr", "show", "dev", port]), "");
     network.remove().wait().unwrap();
+}
+
+/// A sender that goes on after its container has gone must not get to the next owner of the
+/// address, which publishes nothing.
+#[test]
+fn a_tracked_connection_does_not_outlive_its_endpoint() {
+    if !ready() {
+        return;
+    }
+    let world = World::new();
+    // Room for one container: the address comes back immediately.
+    let subnet = "10.88.9.0/30".parse().unwrap();
+    let network = world.network("tiny").subnet(subnet).create().wait().unwrap();
+    let sender = udp(&world.peer, PEER, 0);
+    let first = NetNs::new().unwrap();
+    let options = EndpointOptions::new().publish(Port::udp(5353, 53));
+    let end = network.connect(&first, options).wait().unwrap();
+    let server = udp(&first, Ipv4Addr::UNSPECIFIED, 53);
+    sender.send_to(b"?", (HOST, 5353)).unwrap();
+    let (_, client) = server.recv_from(&mut [0; 8]).unwrap();
+    server.send_to(b"!", client).unwrap();
+    sender.recv(&mut [0; 8]).unwrap();
+    end.disconnect().wait().unwrap();
+
+    let second = NetNs::new().unwrap();
+    let end = network.connect(&second, EndpointOptions::new()).wait().unwrap();
+    let server = udp(&second, Ipv4Addr::UNSPECIFIED, 53);
+    sender.send_to(b"still there?", (HOST, 5353)).unwrap();
+    assert_eq!(intruder(&server), None);
+    end.disconnect().wait().unwrap();
+    network.remove().wait().unwrap();
+    assert_eq!(world.trace(), Vec::<String>::new());
 }

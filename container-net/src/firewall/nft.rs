@@ -24,6 +24,7 @@ use std::net::Ipv4Addr;
 use rustix::io::Errno;
 
 use self::encode::{Attrs, Family, Kind, batch, element_message, object};
+use crate::conntrack;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ipam::Subnet;
 use crate::netlink::{F_ACK, F_CREATE, F_DUMP, F_EXCL, Message, Refusal, Socket, attributes};
@@ -149,6 +150,12 @@ impl Nft {
             }
             other => other,
         }
+    }
+
+    /// Forgets the tracked connections of a container, by the same socket: opening and closing
+    /// one costs more.
+    pub(crate) fn forget_connections(&mut self, container: Ipv4Addr) -> Result<()> {
+        conntrack::forget(&mut self.0, container)
     }
 
     fn delete_table(&mut self) -> Result<()> {
