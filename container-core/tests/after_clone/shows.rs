@@ -26,12 +26,20 @@ const LEAKED: usize = 300;
 #[track_caller]
 fn play(part: &str) {
     let secret = testkit::unique("secret-of-the-host");
-    let output = Command::new(std::env::current_exe().unwrap())
+    let mut host = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "shows::host", "--nocapture"])
         .env(PART, part)
         .env(SECRET, secret)
-        .output()
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
         .unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while host.try_wait().unwrap().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = host.kill();
+    let output = host.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("played to the end"), "{text}");
