@@ -1,5 +1,5 @@
-//! Container networks as values: sandboxes, networks and endpoints, made in about a millisecond,
-//! removed without a trace.
+//! Container networks as values: sandboxes, networks and endpoints, made over netlink without
+//! running a program, removed without a trace.
 //!
 //! # The model
 //!
