@@ -205,3 +205,21 @@ fn an_elf_file_whose_offsets_wrap_around_is_refused() {
     let error = HostPrograms::new().program(path.to_str().unwrap()).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
 }
+
+#[test]
+fn a_read_only_directory_of_an_earlier_layer_can_be_filled_and_emptied() {
+    // As /usr/bin in Fedora's images; root would not notice.
+    let arena = Arena::new();
+    let base = RawTar::new()
+        .full(b"d", b'5', b"", b"", 0o555, 0)
+        .full(b"e", b'5', b"", b"", 0o500, 0)
+        .full(b"d/old", b'0', b"", b"1", 0o444, 1)
+        .full(b"d/kept", b'0', b"", b"1", 0o444, 1)
+        .full(b"e/old", b'0', b"", b"1", 0o444, 1);
+    let _ = arena.plain(&base.end()).unwrap();
+    let top = RawTar::new().file("d/.wh.old", "").file("d/new", "2").file("e/.wh..wh..opq", "");
+    let _ = arena.plain(&top.end()).unwrap();
+    assert_eq!(names(&arena.root()), ["d", "d/kept", "d/new", "e"]);
+    let mode = |name| fs::metadata(arena.root().join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("d"), mode("e")), (0o555, 0o500));
+}

@@ -155,3 +155,23 @@ fn entries_of_others_in_the_index_stay_as_they_are() {
     assert_eq!((&index["annotations"]["kept"], &index["vnd.example"]), (&json!("yes"), &json!(1)));
     assert_eq!(store.names().unwrap(), [name("two")]);
 }
+
+#[test]
+fn an_index_entry_that_is_no_json_does_not_stand_in_the_way() {
+    let temp = TempDir::new();
+    let store = store(&temp);
+    let image = small_image(&store, "one");
+    let bytes = b"not JSON";
+    let digest = Digest::sha256(bytes);
+    let blob = store.path().join("blobs/sha256").join(digest.hex());
+    fs::write(&blob, bytes).unwrap();
+    edit_index(&store, |index| {
+        let entry = json!({
+            "mediaType": "application/octet-stream", "digest": digest.as_str(), "size": bytes.len()
+        });
+        index["manifests"].as_array_mut().unwrap().push(entry);
+    });
+    store.remove_image(image.name()).unwrap();
+    assert!(blob.exists());
+    assert_eq!(store.names().unwrap(), []);
+}

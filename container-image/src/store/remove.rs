@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 
+use oci_spec::image::Descriptor;
 use serde_json::Value;
 
 use super::Store;
@@ -45,13 +46,13 @@ impl Store {
         }
         let mut live = Reached::default();
         for entry in &kept {
-            self.reach(digest_of(entry)?, entry.size(), true, &mut live)?;
+            self.reach(entry, digest_of(entry)?, true, &mut live)?;
         }
         let mut dead = Reached::default();
         for entry in &gone {
             // A damaged image is removed as far as it can be read.
             if let Ok(digest) = digest_of(entry) {
-                self.reach(digest, entry.size(), false, &mut dead)?;
+                self.reach(entry, digest, false, &mut dead)?;
             }
         }
         index.set_manifests(kept);
@@ -85,8 +86,14 @@ impl Store {
 
     /// Follows every descriptor in JSON documents, whatever their type: what is not understood is
     /// kept rather than lost.
-    fn reach(&self, digest: Digest, size: u64, strict: bool, out: &mut Reached) -> Result<()> {
-        let mut todo = vec![(digest, size, true)];
+    fn reach(
+        &self,
+        entry: &Descriptor,
+        digest: Digest,
+        strict: bool,
+        out: &mut Reached,
+    ) -> Result<()> {
+        let mut todo = vec![(digest, entry.size(), is_json(entry.media_type().as_ref()))];
         while let Some((digest, size, is_json)) = todo.pop() {
             if !out.blobs.insert(digest.clone()) || !is_json {
                 continue;
@@ -110,6 +117,10 @@ impl Store {
     }
 }
 
+fn is_json(media_type: &str) -> bool {
+    media_type.ends_with("json")
+}
+
 /// Every object in a document that has a digest and a size, and whether it announces JSON.
 fn descriptors(value: &Value, out: &mut Vec<(Digest, u64, bool)>) {
     let mut todo = vec![value];
@@ -121,7 +132,7 @@ fn descriptors(value: &Value, out: &mut Vec<(Digest, u64, bool)>) {
                 let size = fields.get("size").and_then(Value::as_u64);
                 if let (Some(Ok(digest)), Some(size)) = (digest.map(str::parse), size) {
                     let media = fields.get("mediaType").and_then(Value::as_str);
-                    out.push((digest, size, media.is_some_and(|media| media.ends_with("json"))));
+                    out.push((digest, size, media.is_some_and(is_json)));
                 }
                 todo.extend(fields.values());
             }

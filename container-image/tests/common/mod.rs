@@ -225,7 +225,17 @@ pub fn run_inside(root: &Path, args: &[&str]) -> Option<Output> {
     // The path of the host would hide a missing program in the image.
     let script = "mount --rbind /proc \"$1/proc\" && export PATH=/usr/sbin:/usr/bin:/sbin:/bin && exec chroot \"$@\"";
     command.args(["--mount", "sh", "-c", script, "sh"]).arg(root).args(args);
-    Some(command.output().expect("run a program in the image"))
+    // A program of another test that is being started holds, until its exec, what this process has
+    // open for writing: the file just unpacked is busy for that long.
+    let mut output = command.output().expect("run a program in the image");
+    for _ in 0..100 {
+        if !String::from_utf8_lossy(&output.stderr).contains("Text file busy") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        output = command.output().expect("run a program in the image");
+    }
+    Some(output)
 }
 
 pub fn stdout(output: &Output) -> String {

@@ -70,8 +70,14 @@ impl Placer<'_> {
             return Ok(());
         };
         if !self.made.contains(path) {
+            let failed = |e| Error::fs("delete", path, e);
             self.parent = None;
-            return self.union.top.remove_tree(path).map_err(|e| Error::fs("delete", path, e));
+            let above = path.parent().unwrap_or(Path::new(""));
+            let dir = self.union.top.open_dir(above).map_err(failed)?;
+            self.open_up(&dir, above)?;
+            dir.remove_tree(path.file_name().unwrap_or_default()).map_err(failed)?;
+            self.forget(path);
+            return Ok(());
         }
         if found.is_dir() { self.delete_children_below(path) } else { Ok(()) }
     }
@@ -85,7 +91,9 @@ impl Placer<'_> {
                 let child = path.join(&entry.name);
                 if !self.made.contains(&child) {
                     self.parent = None;
+                    self.open_up(&dir, &path)?;
                     dir.remove_tree(&entry.name).map_err(failed)?;
+                    self.forget(&child);
                 } else if entry.file_type == FileType::Directory {
                     todo.push(child);
                 }

@@ -33,6 +33,7 @@
 //! A failed apply leaves what it wrote so far: apply to a directory that is not in use yet, as
 //! [`Store`](crate::Store) does.
 
+mod kept;
 mod marks;
 mod meta;
 mod options;

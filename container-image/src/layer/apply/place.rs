@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Read;
-use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -29,13 +28,13 @@ pub(super) struct Placer<'a> {
     pub(super) parent: Option<Parent>,
     /// Metadata of directories, set at the end: making an entry changes its directory's time,
     /// and is impossible in a read-only one.
-    dirs: BTreeMap<PathBuf, Metadata>,
+    pub(super) dirs: BTreeMap<PathBuf, Metadata>,
     /// What this layer made or put something into; only in the plain form, where deletions
     /// spare it.
     pub(super) made: BTreeSet<PathBuf>,
     entries: u64,
     /// Bytes of names and attributes that are kept until the end.
-    held: usize,
+    pub(super) held: usize,
     /// Bytes of files that were copied up.
     copied: u64,
     buffer: Vec<u8>,
@@ -241,43 +240,7 @@ impl<'a> Placer<'a> {
         }
         self.parent = None;
         dir.remove_tree(name).map_err(failed)?;
-        let from = (Bound::Included(path), Bound::Unbounded);
-        for gone in inside(path, self.dirs.range::<Path, _>(from).map(|(dir, _)| dir)) {
-            self.dirs.remove(&gone);
-        }
-        for gone in inside(path, self.union.opaque.range::<Path, _>(from)) {
-            self.union.opaque.remove(&gone);
-        }
-        for gone in inside(path, self.made.range::<Path, _>(from)) {
-            self.made.remove(&gone);
-        }
-        Ok(())
-    }
-
-    /// Keeps a directory's metadata for the end.
-    fn set_later(&mut self, path: &Path, metadata: Metadata) -> Result<()> {
-        let xattrs = metadata.xattrs.iter().map(|(name, value)| name.len() + value.len());
-        self.hold(path, xattrs.sum())?;
-        self.dirs.insert(path.to_path_buf(), metadata);
-        Ok(())
-    }
-
-    /// Plain form: remembers that this layer made, or put something into, what is at a path.
-    fn used(&mut self, path: &Path) -> Result<()> {
-        if matches!(self.options.form, Form::Plain) && !self.made.contains(path) {
-            self.hold(path, 0)?;
-            self.made.insert(path.to_path_buf());
-        }
-        Ok(())
-    }
-
-    /// Counts what is kept in memory until the end.
-    fn hold(&mut self, path: &Path, more: usize) -> Result<()> {
-        self.held = self.held.saturating_add(path.as_os_str().len()).saturating_add(more);
-        if self.held > self.options.budget.memory {
-            let reason = "the names and attributes to be kept take more than the budget allows";
-            return Err(over_budget(path.as_os_str().as_bytes(), reason));
-        }
+        self.forget(path);
         Ok(())
     }
 
@@ -290,11 +253,13 @@ impl<'a> Placer<'a> {
             return Ok(parent);
         }
         let mut dir = self.union.top.open_dir("").map_err(|e| Error::fs("open layer", named, e))?;
+        self.open_up(&dir, Path::new(""))?;
         let mut last = DirAt::default();
         for mut at in self.union.resolve(named)?.into_iter().skip(1) {
             let name = at.path.file_name().unwrap_or_default();
             if at.in_top {
                 dir = dir.open_dir(name).map_err(|e| Error::fs("open directory", &at.path, e))?;
+                self.open_up(&dir, &at.path)?;
             } else {
                 self.count(at.path.as_os_str().as_bytes())?;
                 let metadata = self.metadata_below(&at)?;
@@ -363,11 +328,6 @@ impl<'a> Placer<'a> {
     }
 }
 
-/// Those of the sorted paths from `path` on that are it or lie inside it.
-fn inside<'a>(path: &Path, sorted: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
-    sorted.take_while(|at| at.starts_with(path)).cloned().collect()
-}
-
 /// What stands at a name of the directory that is being filled.
 fn here(dir: &Dir, name: &OsStr, path: &Path) -> Result<Option<container_fs::Metadata>> {
     match dir.metadata(name) {
@@ -377,7 +337,7 @@ fn here(dir: &Dir, name: &OsStr, path: &Path) -> Result<Option<container_fs::Met
     }
 }
 
-fn over_budget(path: &[u8], reason: &'static str) -> Error {
+pub(super) fn over_budget(path: &[u8], reason: &'static str) -> Error {
     let shown = String::from_utf8_lossy(&path[..path.len().min(200)]);
     Error::new(ErrorKind::BudgetExceeded, "read layer", shown, reason)
         .hint("raise the Budget for a layer that is to be trusted")
