@@ -129,7 +129,8 @@ impl Dir {
         let name = name.as_ref();
         self.call("mkdirat", name, |name| rustix::fs::mkdirat(&self.fd, name, Mode::RWXU))?;
         let dir = self.open_dir(name)?;
-        // Relative to the open directory, so that it can't be another one than the one made.
+        // To the open directory, and to no link. Whoever may rename in this directory may have put
+        // another directory of theirs here since; the kernel has no call that makes and opens one.
         rustix::fs::chmodat(&dir.fd, c".", bits(mode), AtFlags::empty())
             .map_err(|errno| Error::os("fchmodat", name, errno))?;
         Ok(dir)
