@@ -36,6 +36,8 @@ pub(crate) const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
 pub(crate) const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
 pub(crate) const NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
 pub(crate) const NOATIME: u64 = libc::MOUNT_ATTR_NOATIME;
+/// All values of the access time setting.
+pub(crate) const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
 pub(crate) const NOSYMFOLLOW: u64 = libc::MOUNT_ATTR_NOSYMFOLLOW;
 
 /// How mounts and unmounts spread between peers ([mount_namespaces(7)]).
@@ -252,7 +254,7 @@ impl Mount {
         self.attribute(NOATIME)
     }
 
-    /// Symlinks in it are not followed (Linux 5.10).
+    /// Symlinks in it are not followed (Linux 5.14).
     pub fn nosymfollow(self) -> Self {
         self.attribute(NOSYMFOLLOW)
     }

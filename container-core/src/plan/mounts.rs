@@ -8,7 +8,7 @@ use super::op::{Op, Slot};
 use super::validate::{absolute, c_string, inside};
 use super::wire::target;
 use crate::error::{Error, Result};
-use crate::mount::{Mount, NODEV, Propagation, RDONLY, Source};
+use crate::mount::{ATIME, Mount, NOATIME, NODEV, Propagation, RDONLY, Source};
 use crate::process::Description;
 
 /// The character devices that every container has, and their numbers
@@ -157,9 +157,11 @@ fn add_mount(assembly: &mut Assembly, mount: &Mount, root: Slot, can_mknod: bool
     let set = if attached { attributes } else { 0 };
     if set != 0 || mount.propagation.is_some() {
         let recursive = matches!(mount.source, Source::Bind { recursive: true, .. });
+        // The access time is one setting of several values: the old one goes.
+        let clear = if set & NOATIME != 0 { ATIME } else { 0 };
         let propagation = mount.propagation.map_or(0, |p| p.flag() as u32);
         assembly.push(
-            Op::MountSetattr { slot, set, clear: 0, propagation, recursive },
+            Op::MountSetattr { slot, set, clear, propagation, recursive },
             "its attributes, set before anyone can reach it",
         );
     }

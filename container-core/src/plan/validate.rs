@@ -86,7 +86,11 @@ fn check_mounts(description: &Description) -> Result<()> {
         check_mount(mount)?;
     }
     for path in description.masked.iter().chain(&description.read_only) {
-        inside("check path", path)?;
+        if inside("check path", path)?.as_bytes() == b"." {
+            let reason = "the root itself can't be covered";
+            return Err(Error::invalid("check path", path.to_string_lossy(), reason)
+                .hint("Rootfs::read_only makes the root read-only"));
+        }
     }
     Ok(())
 }

@@ -12,6 +12,13 @@ pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
             "make it an executable file, on a mount without noexec, that the user may execute"
         }
         (Op::Exec { .. }, libc::ENOEXEC) => "it is neither a program for this machine nor a script",
+        (Op::Exec { .. }, libc::E2BIG) => {
+            "one argument or variable takes 128 KiB at most, all together a quarter of RLIMIT_STACK"
+        }
+        (Op::OpenTree { .. }, libc::EACCES) => {
+            "root of the user namespace must be able to reach it: let others search the \
+             directories on the way, or hand it over as a detached mount"
+        }
         (Op::FsOpen { .. }, libc::ENODEV) => "the kernel lacks this file system",
         (Op::FsCreate { .. }, libc::EPERM) => {
             "a user namespace may mount it only with new pid (proc), net (sysfs) or ipc (mqueue) \
