@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{in_rootfs, isolated, script};
 use container_core::namespace::{TimeOffset, TimeOffsets};
 use container_core::rlimit::Resource;
-use container_core::seccomp::Filter;
+use container_core::seccomp::{Action, Filter};
 use container_core::{
     Capabilities, Capability, ErrorKind, Mount, NamespaceKind, Namespaces, ProcessBuilder, Rlimit,
     Stdio, WindowSize,
@@ -361,4 +361,54 @@ fn subordinate_ids_through_the_helpers() {
     let text = script(builder, "id -u; id -g; wc -l < /proc/self/uid_map");
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[..2], ["7", "8"]);
+}
+
+#[test]
+fn bind_without_access_times() {
+    if !testkit::require_root() {
+        return;
+    }
+    let rootfs = testkit::rootfs_dirs();
+    let builder = in_rootfs(&rootfs, "").mount(Mount::bind("/usr", "/seen").noatime().read_only());
+    let text =
+        script(builder, "grep ' /seen ' /proc/mounts | head -1 | cut -d' ' -f4 | tr , '\\n'");
+    assert!(text.lines().any(|option| option == "noatime"), "{text}");
+}
+
+#[test]
+fn a_filter_need_not_allow_the_set_up() {
+    let filter = Filter::new(Action::Allow).deny(["close_range"], 1).compile().unwrap();
+    let builder = ProcessBuilder::new("").no_new_privileges(true).seccomp(filter);
+    assert_eq!(script(builder, "echo filtered"), "filtered\n");
+}
+
+#[test]
+fn a_payload_does_not_outlive_its_init() {
+    let mut process = ProcessBuilder::new("/bin/sh")
+        .args(["-c", "echo $$; exec sleep 100"])
+        .init(true)
+        .stdout(Stdio::Pipe)
+        .spawn()
+        .unwrap();
+    let mut text = [0; 16];
+    let read = process.take_stdout().unwrap().read(&mut text).unwrap();
+    let payload = std::str::from_utf8(&text[..read]).unwrap().trim().to_owned();
+    drop(process);
+    let alive = || {
+        let stat = std::fs::read_to_string(format!("/proc/{payload}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
+    };
+    let patience = std::time::Instant::now();
+    while alive() {
+        assert!(patience.elapsed() < Duration::from_secs(5), "payload {payload} lives on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_init_is_told_of_its_parents_death_too() {
+    let plan = ProcessBuilder::new("/bin/true").init(true).parent_death_signal(9).plan().unwrap();
+    let calls: Vec<String> = plan.steps().into_iter().map(|step| step.call).collect();
+    let at = |words: &str| calls.iter().position(|call| call.starts_with(words)).unwrap();
+    assert!(at("prctl PR_SET_PDEATHSIG") < at("clone payload"), "{calls:#?}");
 }

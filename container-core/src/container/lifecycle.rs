@@ -163,13 +163,13 @@ impl Container<Running> {
     }
 
     /// Sends `SIGKILL` to its first process; the kernel ends all others of its
-    /// pid namespace with it.
+    /// pid namespace with it. A paused container goes on in order to die.
     ///
     /// # Errors
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) after the end.
     pub fn kill(&self) -> Result<()> {
-        self.parts.process.kill()
+        self.parts.kill()
     }
 
     /// Waits for the end of its program; from any number of threads.
@@ -200,7 +200,7 @@ impl Container<Running> {
         if process.try_wait()?.is_none() {
             let _ = process.signal(libc::SIGTERM);
             if process.wait_timeout(grace)?.is_none() {
-                let _ = process.kill();
+                let _ = self.parts.kill();
             }
         }
         self.stopped()

@@ -113,7 +113,8 @@ impl Parts {
     /// with it.
     fn check_not_paused(&self) -> Result<()> {
         match self.cgroup() {
-            Some(cgroup) if cgroup.is_frozen()? => {
+            // Without a freezer nothing pauses it.
+            Some(cgroup) if cgroup.is_frozen().unwrap_or(false) => {
                 let reason = "the container is paused";
                 Err(Error::with(ErrorKind::WrongState, "exec", self.id.clone(), reason)
                     .hint("resume it first"))
@@ -131,11 +132,19 @@ impl Parts {
     pub(super) fn delete(mut self) -> Result<()> {
         let killed = self.kill_all();
         if self.process.try_wait()?.is_none() {
-            let _ = self.process.kill();
+            let _ = self.kill();
             self.process.wait()?;
         }
         let removed = self.owned_cgroup.take().map_or(Ok(()), OwnedCgroup::close);
         killed.and(removed)
+    }
+
+    /// Sends `SIGKILL`; a process that is frozen by cgroup v1 dies only when it
+    /// is thawed.
+    pub(super) fn kill(&self) -> Result<()> {
+        let frozen = self.cgroup().filter(|cgroup| cgroup.is_frozen().unwrap_or(false));
+        self.process.kill()?;
+        frozen.map_or(Ok(()), Cgroup::thaw)
     }
 
     /// Every process of its own cgroup, frozen or not.

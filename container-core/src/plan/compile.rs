@@ -1,6 +1,7 @@
 //! Description → plan: the order of things, and why.
 
 use std::ffi::CString;
+use std::sync::Arc;
 
 use super::assemble::Assembly;
 use super::op::{Event, Op, Slot};
@@ -38,6 +39,7 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
     let user = credentials::resolve_user(description)?;
     let host = host_steps(description)?;
     check_mapped(user.as_ref(), host.mappings.as_ref())?;
+    check_caller_mapped(user.as_ref(), host.mappings.as_ref())?;
     let streams = streams(description);
     let stdio = count_slots(&streams);
     let mut assembly = Assembly::new(stdio, descriptors(description));
@@ -67,6 +69,7 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
         descriptors: assembly.descriptors,
         reserved: 3 + description.passed.len() as u32,
         waits_for_start: description.waits_for_start,
+        companions: description.enter.as_ref().map(|enter| Arc::clone(&enter.companions)),
         second_clone,
     })
 }
@@ -141,6 +144,22 @@ fn check_mapped(user: Option<&User>, mappings: Option<&IdMappings>) -> Result<()
         Some(gid) => Err(unmapped("gid", gid)),
         None => Ok(()),
     }
+}
+
+/// Without a user to become, a caller who is not mapped would stay what it is
+/// outside: to files, the host's root for example.
+fn check_caller_mapped(user: Option<&User>, mappings: Option<&IdMappings>) -> Result<()> {
+    let (None, Some(mappings)) = (user, mappings) else {
+        return Ok(());
+    };
+    let euid = nix::unistd::geteuid().as_raw();
+    let root = mappings.uids.to_outside(0).is_some() && mappings.gids.to_outside(0).is_some();
+    if root || mappings.uids.to_inside(euid).is_some() {
+        return Ok(());
+    }
+    let reason = "neither root inside nor the caller is mapped: it would stay the host's user";
+    Err(Error::invalid("check user", format!("uid {euid}"), reason)
+        .hint("give a user who is mapped"))
 }
 
 /// What the parts of the compiler look at.
@@ -375,7 +394,11 @@ impl Scope<'_> {
         let (filter, flags) = late.map_or((Vec::new(), 0), |program| {
             (program.as_bytes().to_vec(), u64::from(program.flags()))
         });
+        let death = description.parent_death_signal.map(|signal| signal as u32);
         if description.init {
+            if let Some(signal) = death {
+                assembly.push(Op::ParentDeath(signal), "the init's, when the spawning thread ends");
+            }
             let why = "this process stays as PID 1 that reaps and forwards signals";
             assembly.push(Op::Init { filter: filter.clone(), flags }, why);
         }
@@ -385,14 +408,17 @@ impl Scope<'_> {
         if let Some(terminal) = terminal {
             assembly.push(Op::ControllingTty(terminal), "job control works on it");
         }
-        if let Some(signal) = description.parent_death_signal {
-            assembly.push(Op::ParentDeath(signal as u32), "when the spawning thread ends");
-        }
-        if !filter.is_empty() {
-            assembly.push(Op::Seccomp { filter, flags }, "last, so that it need not allow set-up");
+        if description.init {
+            let why = "killed with the init: without a pid namespace the kernel would not";
+            assembly.push(Op::ParentDeath(libc::SIGKILL as u32), why);
+        } else if let Some(signal) = death {
+            assembly.push(Op::ParentDeath(signal), "when the spawning thread ends");
         }
         let first = 3 + description.passed.len() as u32;
         assembly.push(Op::CloseFrom(first), "no other descriptor passes the exec");
+        if !filter.is_empty() {
+            assembly.push(Op::Seccomp { filter, flags }, "last, so that it need not allow set-up");
+        }
         let exec = exec::exec(description)?;
         assembly
             .push(exec, "the payload; the control socket closes with it, which tells the parent");

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
-use crate::process::{self, ExitStatus, Output, Process, Stdio};
+use crate::process::{self, Companions, ExitStatus, Output, Process, Stdio};
 
 mod assemble;
 mod compile;
@@ -93,6 +93,8 @@ pub struct Plan {
     pub(crate) reserved: u32,
     /// The payload is started by a later call.
     pub(crate) waits_for_start: bool,
+    /// Of the container that it is executed in: they are reaped with it.
+    pub(crate) companions: Option<Arc<Companions>>,
     /// The exec'd process is a second clone, whose pidfd the init sends.
     pub(crate) second_clone: bool,
 }

@@ -361,11 +361,7 @@ impl ProcessBuilder {
     /// Those of [`plan`](Self::plan), and any failing step, with its name;
     /// nothing is left of the process then.
     pub fn spawn(&self) -> Result<Process> {
-        let process = self.plan()?.spawn()?;
-        if let Some(enter) = &self.description.enter {
-            process.join(&enter.companions);
-        }
-        Ok(process)
+        self.plan()?.spawn()
     }
 
     /// Runs it to its end; the streams are as described.

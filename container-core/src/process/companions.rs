@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::handle::Inner;
 use crate::error::{Error, Result};
@@ -20,43 +20,50 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Companions {
     members: Mutex<Vec<Arc<Inner>>>,
-    /// Tells a waiter that there is one more.
-    joined: EventFd,
+    /// Readable when a member has ended, also one that came while a waiter
+    /// was polling; nothing needs to be drained, so no waiter takes it away
+    /// from another.
+    ended: Epoll,
 }
 
 impl Companions {
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let joined = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(|error| Error::os("eventfd", "", error))?;
-        Ok(Arc::new(Self { members: Mutex::new(Vec::new()), joined }))
+        let ended = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(|error| Error::os("epoll_create1", "", error))?;
+        Ok(Arc::new(Self { members: Mutex::new(Vec::new()), ended }))
     }
 
-    pub(super) fn add(&self, member: Arc<Inner>) {
+    /// One more, to be reaped while somebody waits for the leader.
+    pub(super) fn add(&self, member: Arc<Inner>) -> Result<()> {
         self.reap();
-        self.members.lock().unwrap_or_else(PoisonError::into_inner).push(member);
-        let _ = self.joined.write(1);
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ended
+            .add(member.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, 0))
+            .map_err(|error| Error::os("epoll_ctl", "pidfd", error))?;
+        members.push(member);
+        Ok(())
     }
 
     /// Reaps those that have ended.
     fn reap(&self) {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.retain(|member| matches!(member.reap(), Ok(None)));
+        members.retain(|member| {
+            let runs = matches!(member.reap(), Ok(None));
+            if !runs {
+                let _ = self.ended.delete(member.as_fd());
+            }
+            runs
+        });
     }
 
     /// Waits until `leader` has ended or the time has passed, reaping
     /// companions meanwhile.
     pub(super) fn wait_for(&self, leader: &Inner, timeout: Option<Duration>) -> Result<()> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = deadline(timeout);
         loop {
             self.reap();
-            let _ = self.joined.read();
-            let members: Vec<Arc<Inner>> =
-                self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let watched = [leader.as_fd(), self.joined.as_fd()]
-                .into_iter()
-                .chain(members.iter().map(|member| member.as_fd()));
-            let mut fds: Vec<PollFd<'_>> =
-                watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+            let mut fds =
+                [leader.as_fd(), self.ended.0.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             match poll(&mut fds, poll_timeout(left)) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -68,6 +75,11 @@ impl Companions {
             }
         }
     }
+}
+
+/// When the time has passed; never, if that is beyond what the clock can tell.
+pub(super) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    Instant::now().checked_add(timeout?)
 }
 
 /// Rounded up to milliseconds, so that a wait never turns into a busy loop.

@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use std::process::{ExitStatus, Output};
 
-use super::companions::{Companions, poll_timeout};
+use super::companions::{Companions, deadline, poll_timeout};
 use super::spawn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
@@ -72,7 +72,7 @@ impl Inner {
     }
 
     fn wait_readable(&self, timeout: Option<Duration>) -> Result<()> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = deadline(timeout);
         loop {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
@@ -131,8 +131,8 @@ impl Process {
     }
 
     /// Makes it one of them.
-    pub(super) fn join(&self, companions: &Companions) {
-        companions.add(Arc::clone(&self.inner));
+    pub(super) fn join(&self, companions: &Companions) -> Result<()> {
+        companions.add(Arc::clone(&self.inner))
     }
 
     /// The process id, as the caller's pid namespace numbers it. It is the

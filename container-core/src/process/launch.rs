@@ -82,6 +82,7 @@ pub(super) struct Launched {
 
 /// Clones, and does the host's part of the plan.
 pub(super) fn launch(plan: &Plan) -> Result<Launched> {
+    refuse_frozen(plan)?;
     let image = image::image()?;
     let (control, theirs) =
         UnixStream::pair().map_err(|error| Error::os("socketpair", "control", error))?;
@@ -93,6 +94,19 @@ pub(super) fn launch(plan: &Plan) -> Result<Launched> {
     drop((theirs, slots));
     prepare(plan, &unborn, &control, &message[sent..])?;
     Ok(Launched { unborn, control, streams })
+}
+
+/// In a frozen cgroup the child would stop at birth, and with it the calling
+/// thread, which waits for its exec with all signals blocked.
+fn refuse_frozen(plan: &Plan) -> Result<()> {
+    match &plan.host.cgroup {
+        Some(cgroup) if cgroup.is_frozen().unwrap_or(false) => {
+            let reason = "the cgroup is frozen: nothing can start in it";
+            Err(Error::with(ErrorKind::WrongState, "clone3", cgroup.path(), reason)
+                .hint("thaw it first"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A descriptor with a number that no stream or passed descriptor takes.

@@ -30,15 +30,19 @@ impl<'a> Receiver<'a> {
     /// a failure on to the end of file, as a second clone may still be told.
     pub(super) fn run(&mut self, until_created: bool) -> Result<bool> {
         let mut kept = Vec::new();
-        let mut failure = None;
+        let (mut failure, mut created) = (None, false);
         loop {
             let read = self.receive(&mut kept)?;
             while let Some((record, text)) = take_record(&mut kept) {
                 match self.handle(record, &text) {
-                    Ok(true) if until_created => return Ok(true),
-                    Ok(_) => {}
+                    Ok(reached) => created |= reached,
                     Err(error) => failure = failure.or(Some(error)),
                 }
+            }
+            // The second clone may be faster than the first in telling of it.
+            let told = !self.plan.second_clone || self.forked.is_some();
+            if until_created && created && told {
+                return Ok(true);
             }
             if read > 0 {
                 continue;
@@ -128,6 +132,32 @@ fn take_record(bytes: &mut Vec<u8>) -> Option<(Record, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_clone_may_be_ready_before_it_is_told_of() {
+        let namespaces = crate::Namespaces::none().with(crate::NamespaceKind::Time);
+        let builder = crate::ProcessBuilder::new("/bin/true").namespaces(namespaces);
+        let plan = builder.wait_for_start().plan().unwrap();
+        let (ours, init) = UnixStream::pair().unwrap();
+        let message = |kind: u16| {
+            let words = [wire::RECORD_MAGIC, u32::from(kind), 0, 0];
+            words.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>()
+        };
+        let (reached, forked) = (message(record::REACHED), message(record::FORKED));
+        nix::sys::socket::send(init.as_raw_fd(), &reached, MsgFlags::empty()).unwrap();
+        let teller = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let rights = [init.as_raw_fd()];
+            let rights = [nix::sys::socket::ControlMessage::ScmRights(&rights)];
+            let part = [std::io::IoSlice::new(&forked)];
+            let flags = MsgFlags::empty();
+            nix::sys::socket::sendmsg::<()>(init.as_raw_fd(), &part, &rights, flags, None).unwrap();
+        });
+        let mut receiver = Receiver::new(&plan, &ours);
+        assert!(receiver.run(true).unwrap());
+        assert!(receiver.forked.is_some());
+        teller.join().unwrap();
+    }
 
     #[test]
     fn records_come_whole_or_not_at_all() {

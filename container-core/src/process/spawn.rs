@@ -31,7 +31,11 @@ pub(crate) fn spawn(plan: &Plan) -> Result<Process> {
     let born = take_over(plan, unborn, second)?;
     let control = if created { Some(control) } else { None };
     let streams = Streams { ours: streams, terminal };
-    Ok(Process::new(born.pid, born.pidfd, streams, control, plan))
+    let process = Process::new(born.pid, born.pidfd, streams, control, plan);
+    if let Some(companions) = &plan.companions {
+        process.join(companions)?;
+    }
+    Ok(process)
 }
 
 /// Runs it to its end. The caller is woken once, at the end: what spawning
