@@ -244,7 +244,11 @@ impl Process {
         self.streams.ours[2].take().map(PipeReader::from)
     }
 
-    /// The master of its terminal, for reading and writing; once.
+    /// The master of its terminal, for reading and writing; once. When the
+    /// last process has closed the terminal, reading answers `EIO` in place of
+    /// an end of file ([pty(7)]).
+    ///
+    /// [pty(7)]: https://man7.org/linux/man-pages/man7/pty.7.html
     #[must_use]
     pub fn take_terminal(&mut self) -> Option<File> {
         self.streams.terminal.take().map(File::from)
