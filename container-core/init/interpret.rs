@@ -84,6 +84,9 @@ impl Machine {
         }
         let sent = self.control.send_descriptor(record::FORKED, index, pidfd);
         if let Err(errno) = sent {
+            // Nobody would own it.
+            const SIGKILL: usize = 9;
+            let _ = sys!(nr::KILL, child, SIGKILL);
             self.fail(index, errno);
         }
         kernel::exit(0)

@@ -184,12 +184,12 @@ fn capabilities_user_limits_and_privileges() {
         .current_dir("/tmp");
     let text = script(
         builder,
-        "id -u; id -g; id -G; grep -E '^(CapInh|CapEff|CapBnd|CapAmb|NoNewPrivs)' /proc/self/status; \
+        "id -u; id -g; id -G; echo $HOME; grep -E '^(CapInh|CapEff|CapBnd|CapAmb|NoNewPrivs)' /proc/self/status; \
          ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj; pwd; umask",
     );
     let bounding = capabilities.bounding.bits();
     let expected = format!(
-        "1000\n1000\n1000 50\nCapInh:\t0000000000000000\nCapEff:\t0000000000000000\n\
+        "1000\n1000\n1000 50\n/home\nCapInh:\t0000000000000000\nCapEff:\t0000000000000000\n\
          CapBnd:\t{bounding:016x}\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n100\n200\n500\n/tmp\n0022\n",
     );
     assert_eq!(text, expected);

@@ -31,8 +31,9 @@ pub struct Stopped {
     status: ExitStatus,
 }
 
-/// A container in the state `S`. Dropping it kills everything in it and
-/// removes what was made for it.
+/// A container in the state `S`. Dropping it kills its first process, and with
+/// it everything in its pid namespace or in the cgroup that was made for it,
+/// and removes what was made for it.
 #[derive(Debug)]
 #[must_use = "dropping a container ends it"]
 pub struct Container<S = Running> {

@@ -90,6 +90,7 @@ impl Parts {
             pidfd: Arc::new(pidfd),
             kinds,
             groups_denied: self.groups_denied(),
+            has_root: self.has_root("uid_map") && self.has_root("gid_map"),
             root: Some(Arc::new(root)),
             companions: Arc::clone(&self.companions),
         };
@@ -121,6 +122,13 @@ impl Parts {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether id 0 exists in its user namespace; the first column of each
+    /// line is where a range starts inside.
+    fn has_root(&self, map: &str) -> bool {
+        let text = std::fs::read_to_string(format!("/proc/{}/{map}", self.process.id()));
+        text.is_ok_and(|text| text.lines().any(|line| line.split_whitespace().next() == Some("0")))
     }
 
     fn groups_denied(&self) -> bool {

@@ -240,6 +240,10 @@ impl Scope<'_> {
         let late_pid = flags & NamespaceKind::Pid.clone_flag() != 0;
         let second = time || late_pid || self.enters(NamespaceKind::Pid);
         if second {
+            if matches!(description.namespaces.get(NamespaceKind::Pid), Namespace::Join(_)) {
+                let why = "those who are there already may not look into this one";
+                assembly.push(Op::Dumpable(false), why);
+            }
             let why = "a pid or time namespace counts for children only: the child goes on";
             assembly.push(Op::Fork, why);
         }
@@ -277,6 +281,8 @@ impl Scope<'_> {
         let has_root = self.host.mappings.as_ref().is_none_or(|mappings| {
             mappings.uids.to_outside(0).is_some() && mappings.gids.to_outside(0).is_some()
         });
+        let has_root =
+            has_root && self.description.enter.as_ref().is_none_or(|enter| enter.has_root);
         if (new || self.enters(NamespaceKind::User)) && has_root {
             if !self.groups_denied() {
                 let unless_denied = self.joins_user_namespace();
@@ -419,7 +425,7 @@ impl Scope<'_> {
         if !filter.is_empty() {
             assembly.push(Op::Seccomp { filter, flags }, "last, so that it need not allow set-up");
         }
-        let exec = exec::exec(description)?;
+        let exec = exec::exec(description, self.user)?;
         assembly
             .push(exec, "the payload; the control socket closes with it, which tells the parent");
         Ok(())

@@ -8,9 +8,10 @@ use super::op::Op;
 use super::validate::c_string;
 use crate::error::{Error, Result};
 use crate::process::{DEFAULT_PATH, Description};
+use crate::user::User;
 
 /// Candidates for the program, as execvp(3) would try them.
-pub(super) fn exec(description: &Description) -> Result<Op> {
+pub(super) fn exec(description: &Description, user: Option<&User>) -> Result<Op> {
     let program = c_string("check program", &description.program)?;
     let mut arguments = vec![program.clone()];
     for argument in &description.arguments {
@@ -24,6 +25,11 @@ pub(super) fn exec(description: &Description) -> Result<Op> {
             OsString::from(DEFAULT_PATH)
         }
     };
+    if let Some(home) = user.and_then(User::home)
+        && !variables.iter().any(|(name, _)| name == "HOME")
+    {
+        variables.push(("HOME".into(), home.into()));
+    }
     let mut environment = Vec::with_capacity(variables.len());
     for (name, value) in variables {
         let mut variable = name;

@@ -165,7 +165,7 @@ impl Plan {
         let call = if text.is_empty() {
             format!("op {index}: {call}")
         } else {
-            format!("op {index}: {call} ({})", text.trim())
+            format!("op {index}: {call} ({})", without_level(text))
         };
         let error = Error::os(call, object, os_error(errno));
         match way_out::way_out(&step.op, errno) {
@@ -173,6 +173,12 @@ impl Plan {
             None => error,
         }
     }
+}
+
+/// A message of a file system context starts with its level: e, w or i.
+fn without_level(text: &str) -> &str {
+    let text = text.trim();
+    ["e ", "w ", "i "].iter().find_map(|level| text.strip_prefix(level)).unwrap_or(text)
 }
 
 fn os_error(errno: i32) -> std::io::Error {

@@ -1,5 +1,6 @@
 //! The mount part of a plan: root, mounts, masks, pivot.
 
+use std::collections::VecDeque;
 use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 
@@ -36,9 +37,9 @@ pub(super) fn add(
     description: &Description,
     can_mknod: bool,
 ) -> Result<()> {
-    let spread =
-        if description.rootfs.is_some() { Propagation::Private } else { Propagation::Slave };
-    assembly.push(Op::Propagation(spread.flag()), "no mount made here shows on the host");
+    let mut shared = open_shared(assembly, description)?;
+    assembly
+        .push(Op::Propagation(Propagation::Slave.flag()), "no mount made here shows on the host");
     let changes = description.rootfs.is_some()
         || !description.mounts.is_empty()
         || !description.masked.is_empty()
@@ -49,7 +50,8 @@ pub(super) fn add(
     assembly.push(Op::Umask(0), "modes below are meant as written");
     let root = add_root(assembly, description)?;
     for mount in &description.mounts {
-        add_mount(assembly, mount, root, can_mknod)?;
+        let opened = if is_shared_bind(mount) { shared.pop_front() } else { None };
+        add_mount(assembly, mount, opened, root, can_mknod)?;
     }
     add_masks(assembly, description, root)?;
     let Some(rootfs) = &description.rootfs else {
@@ -77,6 +79,17 @@ pub(super) fn add(
     Ok(())
 }
 
+fn is_shared_bind(mount: &Mount) -> bool {
+    mount.propagation == Some(Propagation::Shared) && matches!(mount.source, Source::Bind { .. })
+}
+
+/// The sources that stay peers of the host's mounts are taken while these
+/// still are.
+fn open_shared(assembly: &mut Assembly, description: &Description) -> Result<VecDeque<Slot>> {
+    let mounts = description.mounts.iter().filter(|mount| is_shared_bind(mount));
+    mounts.map(|mount| add_source(assembly, "check mount", &mount.source, 0, mount.why)).collect()
+}
+
 fn add_root(assembly: &mut Assembly, description: &Description) -> Result<Slot> {
     let Some(rootfs) = &description.rootfs else {
         let out = assembly.slot();
@@ -87,6 +100,13 @@ fn add_root(assembly: &mut Assembly, description: &Description) -> Result<Slot> 
     };
     let why = "the container's root";
     let root = add_source(assembly, "check rootfs", &rootfs.source, 0, why)?;
+    if is_attached(&rootfs.source) {
+        let propagation = Propagation::Private.flag() as u32;
+        assembly.push(
+            Op::MountSetattr { slot: root, set: 0, clear: 0, propagation, recursive: true },
+            "what the host mounts below it later does not show inside",
+        );
+    }
     assembly.push(
         Op::AttachRoot(root),
         "attached on top of the old root, the new one can be mounted on and pivoted to",
@@ -146,20 +166,34 @@ fn add_file_system(
     Ok(out)
 }
 
-fn add_mount(assembly: &mut Assembly, mount: &Mount, root: Slot, can_mknod: bool) -> Result<()> {
+/// Whether the source is a mount that may have peers on the host.
+fn is_attached(source: &Source) -> bool {
+    matches!(source, Source::Bind { .. } | Source::Detached(_))
+}
+
+fn add_mount(
+    assembly: &mut Assembly,
+    mount: &Mount,
+    opened: Option<Slot>,
+    root: Slot,
+    can_mknod: bool,
+) -> Result<()> {
     let step = "check mount";
     let path = inside(step, &mount.target)?;
     let is_dev = matches!(mount.source, Source::Dev { .. });
     // Devices must open in /dev.
     let attributes = if is_dev { mount.attributes & !NODEV } else { mount.attributes };
-    let slot = add_source(assembly, step, &mount.source, attributes, mount.why)?;
-    let attached = matches!(mount.source, Source::Bind { .. } | Source::Detached(_));
+    let slot = match opened {
+        Some(slot) => slot,
+        None => add_source(assembly, step, &mount.source, attributes, mount.why)?,
+    };
+    let attached = is_attached(&mount.source);
     let set = if attached { attributes } else { 0 };
-    if set != 0 || mount.propagation.is_some() {
+    if attached || mount.propagation.is_some() {
         let recursive = matches!(mount.source, Source::Bind { recursive: true, .. });
         // The access time is one setting of several values: the old one goes.
         let clear = if set & NOATIME != 0 { ATIME } else { 0 };
-        let propagation = mount.propagation.map_or(0, |p| p.flag() as u32);
+        let propagation = mount.propagation.unwrap_or(Propagation::Private).flag() as u32;
         assembly.push(
             Op::MountSetattr { slot, set, clear, propagation, recursive },
             "its attributes, set before anyone can reach it",

@@ -29,6 +29,8 @@ pub(crate) struct Enter {
     pub(crate) kinds: Vec<NamespaceKind>,
     /// setgroups(2) is forbidden in its user namespace.
     pub(crate) groups_denied: bool,
+    /// Id 0 is mapped there.
+    pub(crate) has_root: bool,
     /// The root directory of that process, for user names.
     pub(crate) root: Option<Arc<OwnedFd>>,
     /// Those who will be reaped with it.
@@ -214,7 +216,8 @@ impl ProcessBuilder {
     }
 
     /// The user to run as; names are those of the root's `/etc/passwd` and
-    /// `/etc/group`. Supplementary groups are set to the user's own.
+    /// `/etc/group`. Supplementary groups are set to the user's own, and `HOME`
+    /// to the home directory of one looked up there, unless it is given.
     pub fn user(mut self, user: impl Into<UserSpec>) -> Self {
         self.description.user = Some(user.into());
         self
@@ -277,7 +280,8 @@ impl ProcessBuilder {
 
     /// Keeps the tiny init as the parent of the program: it reaps orphans and
     /// passes signals on. A program ended by signal n shows as exit code
-    /// 128 + n.
+    /// 128 + n. It runs under the program's [filter](Self::seccomp), which must
+    /// let it `clone`, `wait4`, `rt_sigtimedwait` and `kill`.
     pub fn init(mut self, on: bool) -> Self {
         self.description.init = on;
         self

@@ -211,7 +211,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] after the end.
+    /// [`ErrorKind::NotFound`] once it has been waited for; until then a signal
+    /// to an ended process goes nowhere.
     pub fn signal(&self, signal: i32) -> Result<()> {
         sys::signal_pidfd(self.inner.as_fd(), signal)
             .map_err(|error| Error::os("pidfd_send_signal", format!("signal {signal}"), error))
@@ -286,13 +287,18 @@ impl AsFd for Process {
     }
 }
 
+/// How long dropping waits for a killed process.
+const DROP_PATIENCE: Duration = Duration::from_secs(10);
+
 impl Drop for Process {
     fn drop(&mut self) {
         if self.detached || self.inner.known().is_some() {
             return;
         }
         if self.kill().is_ok() {
-            let _ = self.wait();
+            // Death may be held up: by a freezer of cgroup v1 that someone
+            // else holds, or by a device that does not answer.
+            let _ = self.wait_timeout(DROP_PATIENCE);
         } else {
             let _ = self.try_wait();
         }

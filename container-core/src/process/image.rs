@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -36,7 +37,12 @@ pub(super) fn image() -> Result<Arc<OwnedFd>> {
             return Ok(Arc::clone(&image.file));
         }
     }
-    let file = File::from(make()?);
+    let Some(memfd) = make()? else {
+        // A plain file can't be sealed: one for each launch, so that whoever
+        // gets hold of it changes nothing that will run again.
+        return make_file().map(Arc::new);
+    };
+    let file = File::from(memfd);
     let found = file.metadata().map_err(|error| Error::os("fstat", "init image", error))?;
     let file = Arc::new(OwnedFd::from(file));
     let fresh = Kept { file: Arc::clone(&file), device: found.dev(), inode: found.ino() };
@@ -47,7 +53,8 @@ pub(super) fn image() -> Result<Arc<OwnedFd>> {
     Ok(file)
 }
 
-fn make() -> Result<OwnedFd> {
+/// A sealed memfd; `None` where `vm.memfd_noexec=2` forbids executing it.
+fn make() -> Result<Option<OwnedFd>> {
     let plain = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
     let name = c"container-init";
@@ -58,8 +65,7 @@ fn make() -> Result<OwnedFd> {
     };
     let memfd = match memfd {
         Ok(memfd) => memfd,
-        // vm.memfd_noexec=2 forbids executable memfds.
-        Err(nix::errno::Errno::EACCES) => return make_file(),
+        Err(nix::errno::Errno::EACCES) => return Ok(None),
         Err(error) => return Err(Error::os("memfd_create", "container-init", error)),
     };
     let mut file = File::from(memfd);
@@ -70,16 +76,14 @@ fn make() -> Result<OwnedFd> {
         | SealFlag::F_SEAL_WRITE;
     fcntl(file.as_fd(), FcntlArg::F_ADD_SEALS(seals))
         .map_err(|error| Error::os("fcntl F_ADD_SEALS", "init image", error))?;
-    Ok(file.into())
+    Ok(Some(file.into()))
 }
 
 /// Where memfds can't be executed: a file without a name, opened read-only.
 fn make_file() -> Result<OwnedFd> {
-    let path = std::env::temp_dir().join(format!(
-        ".container-init-{}-{:x}",
-        std::process::id(),
-        std::ptr::from_ref(&KEPT) as usize
-    ));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!(".container-init-{}-{next}", std::process::id()));
     let result = write_and_reopen(&path);
     let _ = fs::remove_file(&path);
     result.map_err(|error| {

@@ -36,12 +36,12 @@ impl Unborn {
         self.0.as_ref().map_or(0, |born| born.pid)
     }
 
-    /// Learns the number of a process that came as a pidfd.
-    pub(super) fn find_pid(&mut self) -> Result<()> {
+    /// Learns the number of a process that came as a pidfd; 0 if it has ended
+    /// and is reaped, as in a host that ignores `SIGCHLD`.
+    pub(super) fn find_pid(&mut self) {
         if let Some(born) = &mut self.0 {
-            born.pid = pid_of(&born.pidfd)?;
+            born.pid = pid_of(&born.pidfd).unwrap_or(0);
         }
-        Ok(())
     }
 
     /// Waits for its end and reaps it.
@@ -237,11 +237,8 @@ pub(super) fn send_blocking(control: &UnixStream, mut bytes: &[u8]) {
 }
 
 /// The number of a process, from the kernel's description of its pidfd.
-fn pid_of(pidfd: &OwnedFd) -> Result<u32> {
-    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| Error::os("read", path.clone(), error))?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
-        .ok_or_else(|| Error::with(ErrorKind::NotFound, "read", path, "the process is gone"))
+fn pid_of(pidfd: &OwnedFd) -> Option<u32> {
+    let path = format!("/proc/thread-self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
 }

@@ -67,6 +67,6 @@ fn take_over(plan: &Plan, unborn: Unborn, second: Option<Unborn>) -> Result<Born
     }
     let _ = unborn.wait();
     let mut second = second.ok_or_else(lost)?;
-    second.find_pid()?;
+    second.find_pid();
     second.finish().ok_or_else(lost)
 }
