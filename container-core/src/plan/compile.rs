@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::assemble::Assembly;
 use super::op::{Event, Op, Slot};
+use super::streams::{count_slots, streams};
 use super::validate::{absolute, c_string};
 use super::{HostSteps, Plan, credentials, encode, exec, mounts, validate, wire};
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
 use crate::mount::Source;
 use crate::namespace::{Namespace, NamespaceKind};
-use crate::process::{Description, Stdio};
+use crate::process::Description;
 use crate::user::User;
 
 /// The facts about the calling process that a plan depends on.
@@ -72,23 +73,6 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
         companions: description.enter.as_ref().map(|enter| Arc::clone(&enter.companions)),
         second_clone,
     })
-}
-
-/// The standard streams to open for each process; a terminal replaces all.
-fn streams(description: &Description) -> [Stdio; 3] {
-    if description.terminal.is_some() {
-        return [Stdio::Inherit, Stdio::Inherit, Stdio::Inherit];
-    }
-    description.streams.clone()
-}
-
-/// How many of them get a slot.
-fn count_slots(streams: &[Stdio; 3]) -> u32 {
-    streams.iter().filter(|stream| has_slot(stream)).count() as u32
-}
-
-fn has_slot(stream: &Stdio) -> bool {
-    !matches!(stream, Stdio::Inherit)
 }
 
 /// Descriptors that the plan owns, in slot order.
@@ -163,11 +147,11 @@ fn check_caller_mapped(user: Option<&User>, mappings: Option<&IdMappings>) -> Re
 }
 
 /// What the parts of the compiler look at.
-struct Scope<'a> {
-    description: &'a Description,
+pub(super) struct Scope<'a> {
+    pub(super) description: &'a Description,
     caller: &'a Caller,
     host: &'a HostSteps,
-    user: Option<&'a User>,
+    pub(super) user: Option<&'a User>,
 }
 
 impl Scope<'_> {
@@ -313,54 +297,6 @@ impl Scope<'_> {
             assembly.push(Op::LoopbackUp, "a new net namespace has lo, but down");
         }
         Ok(())
-    }
-
-    /// Puts the standard streams and passed descriptors in their places.
-    fn add_streams(&self, assembly: &mut Assembly) -> Result<Option<Slot>> {
-        let streams = streams(self.description);
-        let first = count_slots(&streams);
-        // Before the terminal is opened, which takes the lowest free number.
-        for (index, _) in self.description.passed.iter().enumerate() {
-            let op = Op::Dup { slot: Slot(first + index as u32), to: 3 + index as u32 };
-            assembly.push(op, "a descriptor passed on purpose");
-        }
-        let mut terminal = None;
-        if let Some(size) = self.description.terminal {
-            let path = self.multiplexer()?;
-            let out = assembly.slot();
-            let owner = self.user.map_or(0, User::uid);
-            assembly.push(
-                Op::OpenPty { path, rows: size.rows, columns: size.columns, owner, out },
-                "a terminal of the container's own; its master goes to the parent",
-            );
-            for to in 0..3 {
-                assembly.push(Op::Dup { slot: out, to }, "the terminal is the standard stream");
-            }
-            terminal = Some(out);
-        }
-        let mut slot = 0;
-        for (to, stream) in streams.iter().enumerate() {
-            if has_slot(stream) {
-                let op = Op::Dup { slot: Slot(slot), to: to as u32 };
-                assembly.push(op, "the standard stream as described");
-                slot += 1;
-            }
-        }
-        Ok(terminal)
-    }
-
-    /// Where the pty multiplexer is: in the mounted devpts, if there is one.
-    fn multiplexer(&self) -> Result<CString> {
-        let devpts = self.description.mounts.iter().rev().find(
-            |mount| matches!(&mount.source, Source::FileSystem { kind, .. } if kind == "devpts"),
-        );
-        match devpts {
-            Some(mount) => absolute("check terminal", &mount.target.join("ptmx")),
-            None if self.description.enter.is_some() => Ok(CString::from(c"/dev/pts/ptmx")),
-            None if self.description.rootfs.is_none() => Ok(CString::from(c"/dev/ptmx")),
-            None => Err(Error::invalid("check terminal", "", "a terminal needs a devpts mount")
-                .hint("add Mount::devpts(\"/dev/pts\")")),
-        }
     }
 
     fn add_process_settings(&self, assembly: &mut Assembly) -> Result<()> {

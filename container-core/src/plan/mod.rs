@@ -37,6 +37,7 @@ mod exec;
 mod mounts;
 mod op;
 mod root_files;
+mod streams;
 mod validate;
 mod way_out;
 // `contains` would bring code with landing pads into the init.
