@@ -33,10 +33,19 @@ world() {
     # Whoever started us may make and remove cgroups beside ours.
     find /sys/fs/cgroup -type d -printf 'cgroup %p\n' 2>/dev/null | grep -vF "$(beside_ours)" || true
     find /tmp /var/tmp /dev/shm /run -maxdepth 1 -printf 'file %p\n' |
-        grep -E '/(testkit|container|quickstart)[^/]*$' || true
+        grep -E '/(testkit|container|quickstart)[^/]*$' | without_users || true
     nft list tables 2>/dev/null | sed 's/^/nft /' || true
     find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/*' -printf 'namespace %l\n' 2>/dev/null || true
     sysctl -e net.ipv4.ip_forward net.ipv4.conf.all.forwarding net.ipv6.conf.all.forwarding
+}
+
+# Of `file …/testkit-PID-…` lines, those whose process has ended; all other lines.
+without_users() {
+    local line pid
+    while read -r line; do
+        pid=$(sed -nE 's|.*/testkit-([0-9]+)-[^/]*$|\1|p' <<<"$line")
+        [[ -n $pid && -d /proc/$pid ]] || printf '%s\n' "$line"
+    done
 }
 
 # The directories, below the hierarchies' roots, that our own cgroups are in; never empty.

@@ -29,12 +29,13 @@ impl TempDir {
         Self::new_in(std::env::temp_dir())
     }
 
-    /// A new directory in `parent`, for example `/dev/shm` for a tmpfs.
+    /// A new directory in `parent`, for example `/dev/shm` for a tmpfs. Its name holds the process
+    /// id, so that one left behind is told from one in use.
     #[must_use]
     pub fn new_in(parent: impl AsRef<Path>) -> Self {
         let parent = fs::canonicalize(parent.as_ref()).expect("the parent of a TempDir exists");
         let dir = tempfile::Builder::new()
-            .prefix("testkit-")
+            .prefix(&format!("testkit-{}-", std::process::id()))
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in(parent)
             .expect("make a temporary directory");
