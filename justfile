@@ -35,7 +35,7 @@ lint:
 
 # The tests on a pure cgroup v2 kernel, emulated (root)
 second-lane:
-    .ci/run setup build second-lane
+    .ci/run setup build quickstart-root second-lane
 
 # Everything, as the build machine does it (root)
 ci *STAGES:
