@@ -176,3 +176,24 @@ fn exec_needs_no_freezer() {
     let container = sleeping(&rootfs).cgroup((*cgroup).clone()).start().unwrap();
     assert!(container.exec("/bin/true").unwrap().status().unwrap().success());
 }
+
+#[test]
+fn a_process_inside_that_nobody_waits_for_holds_up_no_removal() {
+    if !testkit::require_root() {
+        return;
+    }
+    for delete in [true, false] {
+        let rootfs = testkit::rootfs_dirs();
+        let limits = Resources::new().pids_max(50u64);
+        let container = sleeping(&rootfs).resources(limits).start().unwrap();
+        let directories: Vec<_> = container.cgroup().unwrap().directories().collect();
+        let inside = container.exec("/bin/sleep").unwrap().arg("100").spawn().unwrap();
+        if delete {
+            within(60, move || container.delete()).unwrap();
+        } else {
+            within(60, move || drop(container));
+        }
+        assert!(directories.iter().all(|path| !path.exists()), "{directories:?}");
+        assert!(!inside.wait().unwrap().success());
+    }
+}
