@@ -74,8 +74,9 @@ impl HostState {
         }
         put("dumpable", format!("{:?}", rustix::process::dumpable_behavior()));
         put("child subreaper", format!("{:?}", rustix::process::child_subreaper()));
-        put("session", format!("{:?}", rustix::process::getsid(None)));
-        put("process group", format!("{:?}", rustix::process::getpgrp()));
+        let [group, session] = proc::group_and_session();
+        put("process group", group);
+        put("session", session);
         for (kind, targets) in thread_namespaces() {
             put(&format!("namespace {kind} of all threads"), targets);
         }

@@ -38,6 +38,15 @@ pub(crate) fn mounts_below(dir: &Path) -> Vec<PathBuf> {
     points
 }
 
+/// Process group and session of the calling process (proc(5), `stat`); each "0" if its leader is
+/// outside of the pid namespace, which typed process ids can't say.
+pub(crate) fn group_and_session() -> [String; 2] {
+    let stat = fs::read_to_string("/proc/self/stat").expect("read stat");
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut fields = after_name.split_ascii_whitespace().skip(2).map(str::to_owned);
+    [(); 2].map(|()| fields.next().expect("process group and session in stat"))
+}
+
 /// mountinfo writes space, tab, newline and backslash as three octal digits (proc(5)).
 fn unescape(field: &str) -> PathBuf {
     let bytes = field.as_bytes();
