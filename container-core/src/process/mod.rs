@@ -21,6 +21,7 @@
 mod builder;
 mod clone;
 mod companions;
+mod description;
 mod handle;
 mod image;
 #[cfg(test)]
@@ -35,7 +36,7 @@ pub use builder::{DEFAULT_PATH, ProcessBuilder};
 pub use handle::{ExitStatus, Output, Process};
 pub use stdio::{Stdio, WindowSize};
 
-pub(crate) use builder::{Description, Enter};
 pub(crate) use companions::Companions;
+pub(crate) use description::{Description, Enter};
 pub(crate) use mappings::{best_mappings, is_single};
 pub(crate) use spawn::{run, spawn};

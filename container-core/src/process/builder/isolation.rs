@@ -1,0 +1,79 @@
+//! What the process sees: namespaces, root, mounts, names, cgroup.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::ProcessBuilder;
+use crate::cgroup::Cgroup;
+use crate::idmap::IdMappings;
+use crate::mount::{Mount, Rootfs};
+use crate::namespace::Namespaces;
+use crate::process::Enter;
+
+impl ProcessBuilder {
+    /// Which namespaces are new, joined or inherited.
+    pub fn namespaces(mut self, namespaces: Namespaces) -> Self {
+        self.description.namespaces = namespaces;
+        self
+    }
+
+    /// The ids of a new user namespace.
+    ///
+    /// Without, a new user namespace gets the best that the caller may do: as
+    /// root every id as it is; as an ordinary user with subordinate ids and
+    /// `newuidmap` the full range of these, else root alone.
+    pub fn id_mappings(mut self, mappings: IdMappings) -> Self {
+        self.description.mappings = Some(mappings);
+        self
+    }
+
+    /// The root: a directory's path, or a [`Rootfs`]. Needs a new mount
+    /// namespace.
+    pub fn rootfs(mut self, rootfs: impl Into<Rootfs>) -> Self {
+        self.description.rootfs = Some(rootfs.into());
+        self
+    }
+
+    /// Adds a mount; the order counts. Needs a new mount namespace.
+    pub fn mount(mut self, mount: Mount) -> Self {
+        self.description.mounts.push(mount);
+        self
+    }
+
+    /// Hides these paths: directories under an empty tmpfs, files under
+    /// `/dev/null`. What does not exist is passed over.
+    pub fn masked_paths<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.description.masked.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// Makes these paths read-only. What does not exist is passed over.
+    pub fn read_only_paths<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.description.read_only.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// The host name, at most 64 bytes. Needs a new uts namespace.
+    pub fn hostname(mut self, name: impl Into<OsString>) -> Self {
+        self.description.hostname = Some(name.into());
+        self
+    }
+
+    /// The NIS domain name, at most 64 bytes. Needs a new uts namespace.
+    pub fn domainname(mut self, name: impl Into<OsString>) -> Self {
+        self.description.domainname = Some(name.into());
+        self
+    }
+
+    /// The cgroup to run in: entered by the clone itself on v2
+    /// (`CLONE_INTO_CGROUP`), by one attach pass on v1.
+    pub fn cgroup(mut self, cgroup: Cgroup) -> Self {
+        self.description.cgroup = Some(cgroup);
+        self
+    }
+
+    pub(crate) fn enter(mut self, enter: Enter) -> Self {
+        self.description.enter = Some(enter);
+        self
+    }
+}

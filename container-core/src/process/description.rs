@@ -1,0 +1,64 @@
+//! What a builder has collected about a process; the plan's compiler reads it.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::companions::Companions;
+use super::stdio::{Stdio, WindowSize};
+use crate::capability::Capabilities;
+use crate::cgroup::Cgroup;
+use crate::idmap::IdMappings;
+use crate::mount::{Mount, Rootfs};
+use crate::namespace::{NamespaceKind, Namespaces};
+use crate::rlimit::Rlimit;
+use crate::seccomp::Program;
+use crate::user::UserSpec;
+
+/// Namespaces of a running process to enter, all by one descriptor of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Enter {
+    pub(crate) pidfd: Arc<OwnedFd>,
+    pub(crate) kinds: Vec<NamespaceKind>,
+    /// setgroups(2) is forbidden in its user namespace.
+    pub(crate) groups_denied: bool,
+    /// Id 0 is mapped there.
+    pub(crate) has_root: bool,
+    /// The root directory of that process, for user names.
+    pub(crate) root: Option<Arc<OwnedFd>>,
+    /// Those who will be reaped with it.
+    pub(crate) companions: Arc<Companions>,
+}
+
+/// What the builder has collected; read by the plan's compiler.
+#[derive(Debug, Clone)]
+pub(crate) struct Description {
+    pub(crate) program: OsString,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) enter: Option<Enter>,
+    pub(crate) mappings: Option<IdMappings>,
+    pub(crate) rootfs: Option<Rootfs>,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) masked: Vec<PathBuf>,
+    pub(crate) read_only: Vec<PathBuf>,
+    pub(crate) hostname: Option<OsString>,
+    pub(crate) domainname: Option<OsString>,
+    pub(crate) user: Option<UserSpec>,
+    pub(crate) capabilities: Option<Capabilities>,
+    pub(crate) rlimits: Vec<Rlimit>,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) seccomp: Option<Program>,
+    pub(crate) oom_score_adj: Option<i32>,
+    pub(crate) parent_death_signal: Option<i32>,
+    pub(crate) init: bool,
+    pub(crate) new_session: bool,
+    pub(crate) terminal: Option<WindowSize>,
+    pub(crate) streams: [Stdio; 3],
+    pub(crate) passed: Vec<Arc<OwnedFd>>,
+    pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) waits_for_start: bool,
+}
