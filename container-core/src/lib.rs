@@ -83,6 +83,7 @@ pub mod process;
 pub mod rlimit;
 pub mod seccomp;
 mod sys;
+pub mod terminal;
 pub mod user;
 
 pub use capability::{Capabilities, Capability, CapabilitySet};

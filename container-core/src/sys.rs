@@ -95,3 +95,26 @@ pub(crate) fn adopt(fd: std::os::fd::RawFd) -> OwnedFd {
     // (fcntl F_DUPFD, SCM_RIGHTS) and that nobody else knows.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
+
+/// Rows and columns of a terminal (ioctl_tty(2)).
+pub(crate) fn window_size(terminal: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: `size` is a writable winsize.
+    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    if result == 0 { Ok((size.ws_row, size.ws_col)) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Likewise, to be set.
+pub(crate) fn set_window_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: `size` is a readable winsize.
+    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether it is the master of a pseudoterminal: only these have a number.
+pub(crate) fn is_pty_master(terminal: BorrowedFd<'_>) -> bool {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: the ioctl writes one unsigned int.
+    unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGPTN, &raw mut number) == 0 }
+}

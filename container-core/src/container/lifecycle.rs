@@ -12,7 +12,7 @@ use crate::cgroup::{Cgroup, Stats};
 use crate::error::Result;
 use crate::mount::Rootfs;
 use crate::namespace::NamespaceKind;
-use crate::process::{ExitStatus, Output, ProcessBuilder};
+use crate::process::{ExitStatus, Output, ProcessBuilder, WindowSize};
 
 /// Set up; its program waits to be started.
 #[derive(Debug)]
@@ -251,6 +251,17 @@ impl Container<Running> {
     #[must_use]
     pub fn take_terminal(&mut self) -> Option<File> {
         self.parts.process.take_terminal()
+    }
+
+    /// Sets the size of its terminal, while this value has it; see
+    /// [`Process::resize`](crate::Process::resize).
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](crate::ErrorKind::WrongState) without a terminal, or when
+    /// it was taken.
+    pub fn resize(&self, size: WindowSize) -> Result<()> {
+        self.parts.process.resize(size)
     }
 }
 

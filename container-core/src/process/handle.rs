@@ -17,6 +17,7 @@ use super::spawn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
 use crate::sys;
+use crate::terminal::{WindowSize, set_window_size};
 
 /// The caller's ends of the standard streams.
 #[derive(Debug, Default)]
@@ -253,6 +254,24 @@ impl Process {
     #[must_use]
     pub fn take_terminal(&mut self) -> Option<File> {
         self.streams.terminal.take().map(File::from)
+    }
+
+    /// Sets the size of its terminal, while this value has it: whoever
+    /// [took](Self::take_terminal) the terminal uses
+    /// [`set_window_size`](crate::terminal::set_window_size) on it, or a
+    /// [`RelayHandle`](crate::terminal::RelayHandle). The foreground process
+    /// gets `SIGWINCH` if the size is new.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WrongState`] without a terminal, or when it was taken.
+    pub fn resize(&self, size: WindowSize) -> Result<()> {
+        let Some(terminal) = &self.streams.terminal else {
+            let reason = "it has no terminal, or somebody took it";
+            return Err(Error::with(ErrorKind::WrongState, "resize", "terminal", reason)
+                .hint("use terminal::set_window_size on what take_terminal gave"));
+        };
+        set_window_size(terminal, size)
     }
 
     /// Lets it live on when this value is dropped. The caller's process stays

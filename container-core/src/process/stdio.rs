@@ -10,6 +10,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::pipe2;
 
 use crate::error::{Error, Result};
+pub use crate::terminal::WindowSize;
 
 /// Where a standard stream comes from or goes to.
 #[derive(Debug, Clone, Default)]
@@ -42,21 +43,6 @@ impl From<File> for Stdio {
 impl From<OwnedFd> for Stdio {
     fn from(descriptor: OwnedFd) -> Self {
         Self::descriptor(descriptor)
-    }
-}
-
-/// Rows and columns of a terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowSize {
-    /// Lines of text; the default is 24.
-    pub rows: u16,
-    /// Characters in a line; the default is 80.
-    pub columns: u16,
-}
-
-impl Default for WindowSize {
-    fn default() -> Self {
-        Self { rows: 24, columns: 80 }
     }
 }
 
