@@ -130,7 +130,7 @@ impl ProcessBuilder {
 
     /// Gives it a pseudoterminal of its own as standard input, output and
     /// error; [`Process::take_terminal`] has the other end. Needs
-    /// [`Mount::devpts`] where there is a root of its own.
+    /// [`Mount::devpts`](crate::Mount::devpts) where there is a root of its own.
     pub fn terminal(mut self, size: WindowSize) -> Self {
         self.description.terminal = Some(size);
         self
