@@ -120,6 +120,17 @@ impl Error {
         self
     }
 
+    /// Names the field of a description that the failure belongs to, before
+    /// the object.
+    #[must_use]
+    pub(crate) fn in_field(mut self, field: impl fmt::Display) -> Self {
+        self.0.object = match self.0.object.is_empty() {
+            true => field.to_string(),
+            false => format!("{field}: {}", self.0.object),
+        };
+        self
+    }
+
     /// What sort of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

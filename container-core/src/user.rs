@@ -167,6 +167,8 @@ impl fmt::Display for Principal {
 pub struct UserSpec {
     user: Principal,
     group: Option<Principal>,
+    additional_gids: Option<Vec<u32>>,
+    umask: Option<u32>,
 }
 
 impl UserSpec {
@@ -179,7 +181,45 @@ impl UserSpec {
     /// `0:0`.
     #[must_use]
     pub const fn root() -> Self {
-        Self { user: Principal::Id(0), group: Some(Principal::Id(0)) }
+        Self {
+            user: Principal::Id(0),
+            group: Some(Principal::Id(0)),
+            additional_gids: None,
+            umask: None,
+        }
+    }
+
+    /// Exactly these supplementary groups, in place of those that the files
+    /// would give.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`User::with_additional_gids`].
+    pub fn with_additional_gids(mut self, gids: impl Into<Vec<u32>>) -> Result<Self> {
+        self.additional_gids = Some(User::root().with_additional_gids(gids)?.additional_gids);
+        Ok(self)
+    }
+
+    /// The file mode mask ([umask(2)](https://man7.org/linux/man-pages/man2/umask.2.html)).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`User::with_umask`].
+    pub fn with_umask(mut self, umask: u32) -> Result<Self> {
+        self.umask = User::root().with_umask(umask)?.umask;
+        Ok(self)
+    }
+
+    /// The supplementary groups, if they are given.
+    #[must_use]
+    pub fn additional_gids(&self) -> Option<&[u32]> {
+        self.additional_gids.as_deref()
+    }
+
+    /// The file mode mask, if it is given.
+    #[must_use]
+    pub fn umask(&self) -> Option<u32> {
+        self.umask
     }
 
     /// The part before the colon.
@@ -246,9 +286,15 @@ impl UserSpec {
             }
         };
         let home = entry.and_then(|account| account.home());
-        let others = additional.into_iter().filter(|other| *other != gid);
-        let gids: Vec<u32> = std::iter::once(gid).chain(others).collect();
-        Ok(User { home, ..User::new(uid, gid)?.with_additional_gids(gids)? })
+        let gids = match &self.additional_gids {
+            Some(gids) => gids.clone(),
+            None => {
+                let others = additional.into_iter().filter(|other| *other != gid);
+                std::iter::once(gid).chain(others).collect()
+            }
+        };
+        let user = User::new(uid, gid)?.with_additional_gids(gids)?;
+        Ok(User { home, umask: self.umask, ..user })
     }
 }
 
@@ -270,7 +316,8 @@ impl FromStr for UserSpec {
             None => (text, None),
         };
         let part = |part: &str| principal(part).map_err(|reason| refuse(text, reason));
-        Ok(Self { user: part(user)?, group: group.map(part).transpose()? })
+        let (user, group) = (part(user)?, group.map(part).transpose()?);
+        Ok(Self { user, group, additional_gids: None, umask: None })
     }
 }
 

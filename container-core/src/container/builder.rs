@@ -38,10 +38,20 @@ const MAX_ID: usize = 64;
 pub struct ContainerBuilder {
     process: ProcessBuilder,
     id: Option<String>,
-    hostname: Option<OsString>,
+    hostname: HostName,
     seccomp: Seccomp,
     resources: Option<Resources>,
     parent: Option<Cgroup>,
+    ignored: Vec<String>,
+}
+
+#[derive(Debug)]
+enum HostName {
+    /// The id, in a new uts namespace.
+    Id,
+    Given(OsString),
+    /// That of the uts namespace, whichever it is.
+    Inherited,
 }
 
 #[derive(Debug)]
@@ -71,11 +81,44 @@ impl ContainerBuilder {
         Self {
             process,
             id: None,
-            hostname: None,
+            hostname: HostName::Id,
             seccomp: Seccomp::Default,
             resources: None,
             parent: None,
+            ignored: Vec::new(),
         }
+    }
+
+    /// A container with this root and nothing else: no namespace, mount or
+    /// capability is decided on.
+    pub(crate) fn bare(rootfs: Rootfs) -> Self {
+        Self {
+            process: ProcessBuilder::new("").rootfs(rootfs),
+            id: None,
+            hostname: HostName::Inherited,
+            seccomp: Seccomp::None,
+            resources: None,
+            parent: None,
+            ignored: Vec::new(),
+        }
+    }
+
+    /// What a spec asked for and does not get, in words, where the runtime
+    /// specification wants a warning and no failure: a capability that the
+    /// kernel does not know, for example. Empty unless made
+    /// [of a spec](Self::from_spec).
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    pub(crate) fn noting(mut self, ignored: Vec<String>) -> Self {
+        self.ignored.extend(ignored);
+        self
+    }
+
+    pub(crate) fn process_mut(&mut self) -> &mut ProcessBuilder {
+        &mut self.process
     }
 
     /// The id: 1 to 64 letters, digits, `_`, `.`, `-`, the first a letter or a
@@ -134,7 +177,7 @@ impl ContainerBuilder {
 
     /// The host name; the id unless given.
     pub fn hostname(mut self, name: impl Into<OsString>) -> Self {
-        self.hostname = Some(name.into());
+        self.hostname = HostName::Given(name.into());
         self
     }
 
@@ -281,9 +324,12 @@ impl ContainerBuilder {
     /// The process with what depends on the id and on other settings.
     fn finished(&self, id: &str) -> Result<ProcessBuilder> {
         let mut process = self.process.clone();
-        if process.description.namespaces.is_new(NamespaceKind::Uts) || self.hostname.is_some() {
-            let name = self.hostname.clone().unwrap_or_else(|| id.into());
-            process = process.hostname(name);
+        match &self.hostname {
+            HostName::Id if process.description.namespaces.is_new(NamespaceKind::Uts) => {
+                process = process.hostname(id);
+            }
+            HostName::Given(name) => process = process.hostname(name),
+            HostName::Id | HostName::Inherited => {}
         }
         match &self.seccomp {
             Seccomp::Default => Ok(process.seccomp(Program::container_default()?)),

@@ -1,0 +1,166 @@
+//! From a spec to a container: the order in which its parts are read.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{Linux, LinuxBuilder, LinuxResources, Spec};
+
+use super::field::{inside, invalid, no_nul, unsupported};
+use super::{mounts, namespaces, process, version};
+use crate::container::ContainerBuilder;
+use crate::error::{Error, Result};
+use crate::namespace::{Namespace, NamespaceKind, Namespaces};
+use crate::process::ProcessBuilder;
+
+/// The kernel's bound on a host or domain name (`__NEW_UTS_LEN`).
+const MAX_HOST_NAME: usize = 64;
+
+impl ContainerBuilder {
+    /// The container that a spec describes: what it says, and nothing that it
+    /// does not say. None of this library's safe defaults apply.
+    ///
+    /// Relative paths of the spec start from `bundle`. Nothing is made;
+    /// namespaces to join are opened, and paths that have to exist are looked
+    /// at.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a value that can't
+    /// be or contradicts another, [`NotFound`](crate::ErrorKind::NotFound) for
+    /// a path that does not exist, [`Unsupported`](crate::ErrorKind::Unsupported)
+    /// for what is not offered or what the kernel lacks; each names the field
+    /// by its path, such as `linux.namespaces[2].path`.
+    pub fn from_spec(spec: &Spec, bundle: impl AsRef<Path>) -> Result<Self> {
+        let bundle = std::path::absolute(bundle.as_ref())
+            .map_err(|error| Error::os("find bundle", bundle.as_ref().to_string_lossy(), error))?;
+        let mut ignored = Vec::new();
+        version::check(spec.version())?;
+        check_platform(spec)?;
+        let none;
+        let linux = match spec.linux() {
+            Some(linux) => linux,
+            None => {
+                none = no_linux()?;
+                &none
+            }
+        };
+        let mut builder = Self::bare(mounts::rootfs(spec, &bundle)?);
+        let isolation = namespaces::namespaces(linux)?;
+        if !isolation.is_new(NamespaceKind::Mount) {
+            return Err(invalid("linux.namespaces", "root needs a new mount namespace")
+                .hint("add {\"type\": \"mount\"}"));
+        }
+        let mappings = namespaces::mappings(linux, &isolation, &mut ignored)?;
+        if let Some(mappings) = mappings {
+            builder = builder.process(|process| process.id_mappings(mappings));
+        }
+        builder = host_names(builder, spec, &isolation)?;
+        builder = builder.namespaces(|_| isolation);
+        for mount in mounts::mounts(spec, &bundle)? {
+            builder = builder.mount(mount);
+        }
+        let masked = paths(linux.masked_paths().as_deref(), "linux.maskedPaths")?;
+        let read_only = paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?;
+        builder =
+            builder.process(|process| process.masked_paths(masked).read_only_paths(read_only));
+        check_missing(linux, &mut ignored)?;
+        let Some(described) = spec.process() else {
+            return Err(invalid("process", "required, but missing"));
+        };
+        let base = std::mem::replace(builder.process_mut(), ProcessBuilder::new(""));
+        *builder.process_mut() = process::process_noting(described, base, &mut ignored)?;
+        Ok(builder.noting(ignored))
+    }
+}
+
+/// A spec without `linux` asks for nothing of it.
+fn no_linux() -> Result<Linux> {
+    let mut linux =
+        LinuxBuilder::default().build().map_err(|error| invalid("linux", error.to_string()))?;
+    // The crate's default is a container of its own taste.
+    linux.set_namespaces(None).set_masked_paths(None).set_readonly_paths(None).set_resources(None);
+    Ok(linux)
+}
+
+/// A spec that has a part for another platform is for that one.
+fn check_platform(spec: &Spec) -> Result<()> {
+    let others = [
+        ("windows", spec.windows().is_some()),
+        ("solaris", spec.solaris().is_some()),
+        ("vm", spec.vm().is_some()),
+        ("zos", spec.zos().is_some()),
+    ];
+    match others.into_iter().find(|(_, given)| *given) {
+        Some((field, _)) => Err(unsupported(field, "the spec is for another platform than Linux")),
+        None => Ok(()),
+    }
+}
+
+fn host_names(
+    mut builder: ContainerBuilder,
+    spec: &Spec,
+    namespaces: &Namespaces,
+) -> Result<ContainerBuilder> {
+    let own = !matches!(namespaces.get(NamespaceKind::Uts), Namespace::Inherit);
+    let check = |field: &'static str, name: &str| {
+        no_nul(field, name)?;
+        if name.len() > MAX_HOST_NAME {
+            return Err(invalid(field, format!("{} bytes; the kernel takes 64", name.len())));
+        }
+        match own {
+            true => Ok(()),
+            false => Err(invalid(field, "needs a uts namespace: the host's would be changed")
+                .hint("add {\"type\": \"uts\"} to linux.namespaces")),
+        }
+    };
+    let given = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+    if let Some(name) = given(spec.hostname()) {
+        check("hostname", &name)?;
+        builder = builder.hostname(name);
+    }
+    if let Some(name) = given(spec.domainname()) {
+        check("domainname", &name)?;
+        builder = builder.process(|process| process.domainname(name));
+    }
+    Ok(builder)
+}
+
+fn paths(list: Option<&[String]>, field: &str) -> Result<Vec<PathBuf>> {
+    let list = list.unwrap_or_default().iter().enumerate();
+    list.map(|(index, path)| {
+        let field = format!("{field}[{index}]");
+        let path = inside(&field, Path::new(path))?;
+        match path == Path::new("/") {
+            true => Err(invalid(field, "the root itself can't be covered")),
+            false => Ok(path),
+        }
+    })
+    .collect()
+}
+
+/// Fields whose typed values have not landed yet.
+fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
+    if let Some(resources) = linux.resources() {
+        let mut others = resources.clone();
+        others.set_devices(None);
+        if others != LinuxResources::default() {
+            return Err(unsupported("linux.resources", "not offered yet"));
+        }
+        ignored.push("linux.resources.devices: not offered yet".into());
+    }
+    let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let missing = [
+        ("linux.devices", linux.devices().as_ref().is_some_and(|list| !list.is_empty())),
+        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|map| !map.is_empty())),
+        ("linux.sysctl", linux.sysctl().as_ref().is_some_and(|map| !map.is_empty())),
+        ("linux.seccomp", linux.seccomp().is_some()),
+        ("linux.rootfsPropagation", text(linux.rootfs_propagation())),
+        ("linux.mountLabel", text(linux.mount_label())),
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        ("linux.memoryPolicy", linux.memory_policy().is_some()),
+        ("linux.personality", linux.personality().is_some()),
+    ];
+    match missing.into_iter().find(|(_, given)| *given) {
+        Some((field, _)) => Err(unsupported(field, "not offered yet")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,5 @@
+//! Containers described by specs of the OCI runtime specification.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bundle;
+mod run;
