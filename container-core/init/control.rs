@@ -6,7 +6,7 @@ use crate::raw::nr;
 use crate::wire::{self, Launch, MAX_PLAN, MAX_SLOTS, MAX_TEXT, Record, Refusal};
 
 /// The byte that lets a waiting init go on; any other tells it to end.
-const GO: u8 = 1;
+pub const GO: u8 = 1;
 
 pub struct Control {
     socket: i32,
@@ -123,6 +123,31 @@ impl Control {
     pub fn close(&self) {
         kernel::close(self.socket);
     }
+
+    /// Closes the socket and goes on with another; -1 for none, which makes
+    /// every record go nowhere.
+    pub fn replace(&mut self, socket: i32) {
+        self.close();
+        (self.socket, self.early) = (socket, &[]);
+    }
+
+    /// The user id of the other end's maker, as this user namespace sees it.
+    pub fn maker(&self) -> Result<u32, Errno> {
+        peer_uid(self.socket)
+    }
+}
+
+/// The user id of who connected or made this socket (unix(7), `SO_PEERCRED`),
+/// as this user namespace sees it.
+pub fn peer_uid(socket: i32) -> Result<u32, Errno> {
+    const SOL_SOCKET: usize = 1;
+    const SO_PEERCRED: usize = 17;
+    // struct ucred: process, user, group.
+    let mut credentials = [0u32; 3];
+    let mut length = size_of::<[u32; 3]>() as u32;
+    let (to, length) = (credentials.as_mut_ptr(), &raw mut length);
+    sys!(nr::GETSOCKOPT, socket, SOL_SOCKET, SO_PEERCRED, to, length)?;
+    Ok(credentials[1])
 }
 
 #[repr(C)]

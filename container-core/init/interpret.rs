@@ -6,7 +6,7 @@ use crate::kernel::{self, EINVAL, EXIT_SETUP, Errno, sys};
 use crate::machine::Machine;
 use crate::raw::{nr, nr_all};
 use crate::wire::{self, Op, Span, code, record};
-use crate::{credentials, mount, reap, terminal};
+use crate::{credentials, mount, reap, start, terminal};
 
 /// Checks the plan, then carries it out; never returns.
 pub fn run(control: Control, slots: Slots, plan: &'static mut [u8]) -> ! {
@@ -50,6 +50,8 @@ impl Machine {
             code::SETNS | code::UNSHARE | code::FORK => self.namespace(index, op),
             code::INIT => reap::become_init(self, op),
             code::EXEC => self.exec(op),
+            code::ACCEPT => start::accept(self, index, op),
+            code::CHECK_EXEC => start::check_exec(self, op),
             code::WAIT_HOST => {
                 self.control.wait();
                 Ok(())

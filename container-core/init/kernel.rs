@@ -33,8 +33,11 @@ pub const EACCES: i32 = 13;
 pub const EEXIST: i32 = 17;
 pub const ENODEV: i32 = 19;
 pub const ENOTDIR: i32 = 20;
+pub const EISDIR: i32 = 21;
 pub const EINVAL: i32 = 22;
 pub const EXDEV: i32 = 18;
+pub const ENOSYS: i32 = 38;
+pub const ECONNABORTED: i32 = 103;
 
 pub const SIGCHLD: usize = 17;
 
@@ -144,6 +147,10 @@ pub struct Stat {
 }
 
 impl Stat {
+    pub fn is_regular(&self) -> bool {
+        self.mode & 0o17_0000 == 0o10_0000
+    }
+
     pub fn is_directory(&self) -> bool {
         self.mode & 0o17_0000 == 0o4_0000
     }

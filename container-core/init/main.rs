@@ -26,6 +26,7 @@ mod memory;
 mod mount;
 mod raw;
 mod reap;
+mod start;
 mod terminal;
 mod wire;
 

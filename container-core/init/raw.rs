@@ -79,6 +79,8 @@ pub mod nr {
     pub const IOCTL: usize = 16;
     pub const MMAP: usize = 9;
     pub const SOCKET: usize = 41;
+    pub const GETSOCKOPT: usize = 55;
+    pub const ACCEPT4: usize = 288;
     pub const SENDMSG: usize = 46;
     pub const CLONE: usize = 56;
     pub const EXECVE: usize = 59;
@@ -127,6 +129,8 @@ pub mod nr {
     pub const IOCTL: usize = 29;
     pub const MMAP: usize = 222;
     pub const SOCKET: usize = 198;
+    pub const GETSOCKOPT: usize = 209;
+    pub const ACCEPT4: usize = 242;
     pub const SENDMSG: usize = 211;
     pub const CLONE: usize = 220;
     pub const EXECVE: usize = 221;
@@ -174,5 +178,6 @@ pub mod nr_all {
     pub const CLONE3: usize = 435;
     pub const CLOSE_RANGE: usize = 436;
     pub const OPENAT2: usize = 437;
+    pub const FACCESSAT2: usize = 439;
     pub const MOUNT_SETATTR: usize = 442;
 }

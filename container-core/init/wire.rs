@@ -169,6 +169,8 @@ pub mod code {
     pub const INIT: u32 = 49;
     pub const CLOSE_FROM: u32 = 50;
     pub const EXEC: u32 = 51;
+    pub const ACCEPT: u32 = 62;
+    pub const CHECK_EXEC: u32 = 63;
 }
 
 /// What [`code::TARGET`] makes where nothing is: bits of its `c`.

@@ -125,6 +125,8 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::SECCOMP => Shape { x: Any, s: raw(8, 1, MAX_FILTER), ..NONE },
         code::INIT => Shape { x: Any, s: raw(8, 0, MAX_FILTER), ..NONE },
         code::CLOSE_FROM => Shape { a: Max(4096), ..NONE },
+        code::ACCEPT => Shape { a: Takes, ..NONE },
+        code::CHECK_EXEC => Shape { s: Bytes::SomeList, ..NONE },
         code::EXEC => Shape { s: Bytes::SomeList, t: Bytes::SomeList, x: Any, y: Any, ..NONE },
         _ => return None,
     })

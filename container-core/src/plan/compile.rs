@@ -84,6 +84,7 @@ fn descriptors(description: &Description) -> Vec<std::sync::Arc<std::os::fd::Own
     let mut all = description.passed.clone();
     all.extend(description.namespaces.joined().map(|(_, namespace)| namespace.clone()));
     all.extend(description.enter.iter().map(|enter| enter.pidfd.clone()));
+    all.extend(description.start_socket.clone());
     all.extend(description.rootfs.iter().filter_map(|rootfs| detached(&rootfs.source)));
     all.extend(description.mounts.iter().filter_map(|mount| detached(&mount.source)));
     all
@@ -325,13 +326,39 @@ impl Scope<'_> {
         Ok(())
     }
 
+    /// The created container waits: for its creator, or for anyone of the
+    /// same user who connects to the start socket.
+    fn add_wait(&self, assembly: &mut Assembly, exec: &Op) -> Result<()> {
+        let description = self.description;
+        if let (Some(_), Op::Exec { candidates, .. }) = (&description.start_socket, exec) {
+            let why = "what can't be executed is told now, not at the start";
+            assembly.push(Op::CheckExec(candidates.clone()), why);
+        }
+        if description.waits_for_start {
+            assembly.push(Op::Report(Event::Created), "created: all is set up but the program");
+        }
+        match &description.start_socket {
+            Some(listener) => {
+                let slot = assembly.slot_of(listener).ok_or_else(|| {
+                    Error::invalid("make plan", "start socket", "a descriptor without a slot")
+                })?;
+                let why = "the creator may end: whoever starts it connects here";
+                assembly.push(Op::Accept(slot), why);
+                credentials::add_deferred(assembly, description, &self.ids());
+            }
+            None if description.waits_for_start => {
+                assembly.push(Op::WaitHost, "until it is started");
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
     /// From the wait for the start to the exec.
     fn add_ending(&self, assembly: &mut Assembly, terminal: Option<Slot>) -> Result<()> {
         let description = self.description;
-        if description.waits_for_start {
-            assembly.push(Op::Report(Event::Created), "created: all is set up but the program");
-            assembly.push(Op::WaitHost, "until it is started");
-        }
+        let exec = exec::exec(description, self.user)?;
+        self.add_wait(assembly, &exec)?;
         let late = credentials::late_filter(description);
         let (filter, flags) = late.map_or((Vec::new(), 0), |program| {
             (program.as_bytes().to_vec(), u64::from(program.flags()))
@@ -361,7 +388,6 @@ impl Scope<'_> {
         if !filter.is_empty() {
             assembly.push(Op::Seccomp { filter, flags }, "last, so that it need not allow set-up");
         }
-        let exec = exec::exec(description, self.user)?;
         assembly
             .push(exec, "the payload; the control socket closes with it, which tells the parent");
         Ok(())

@@ -2,7 +2,6 @@
 
 use super::assemble::Assembly;
 use super::op::Op;
-use crate::capability::Capabilities;
 use crate::error::Result;
 use crate::process::Description;
 use crate::seccomp::Program;
@@ -42,27 +41,21 @@ pub(super) fn add(assembly: &mut Assembly, description: &Description, ids: &Ids<
             "no exec can ever bring these back",
         );
     }
-    if let Some(filter) = early_filter(description) {
-        assembly.push(
-            Op::Seccomp { filter: filter.as_bytes().to_vec(), flags: u64::from(filter.flags()) },
-            "without no_new_privs the filter needs CAP_SYS_ADMIN, which goes next",
-        );
+    let deferred = deferred_filter(description).is_some();
+    if let Some(filter) = early_filter(description).filter(|_| !deferred) {
+        let why = "without no_new_privs the filter needs CAP_SYS_ADMIN, which goes next";
+        assembly.push(filter_op(filter), why);
     }
     if let Some(user) = ids.user {
-        add_ids(assembly, user, ids, capabilities);
+        let permitted = capabilities.is_some_and(|set| !set.permitted.is_empty());
+        add_ids(assembly, user, ids, permitted || deferred);
     }
-    match capabilities {
-        Some(set) => add_capabilities(assembly, set),
-        None if ids.in_user_namespace => {
-            // An ordinary user inside has lost them by becoming that user.
-            let root = ids.user.is_none_or(|user| user.uid() == 0);
-            let set = if root { (1u64 << (last_capability() + 1)) - 1 } else { 0 };
-            assembly.push(
-                Op::CapSet { effective: set, permitted: set, inheritable: 0 },
-                "the init kept its capabilities across exec by making them ambient; the payload \
-                 gets them by being root inside, or not at all",
-            );
+    match sets(description, ids) {
+        Some(set) if deferred => {
+            let why = "as it will be, and CAP_SYS_ADMIN, which the filter after the start needs";
+            assembly.push(set.op(ADMIN), why);
         }
+        Some(set) => add_sets(assembly, &set),
         None => {}
     }
     if description.no_new_privileges {
@@ -70,12 +63,22 @@ pub(super) fn add(assembly: &mut Assembly, description: &Description, ids: &Ids<
     }
 }
 
-fn add_ids(
-    assembly: &mut Assembly,
-    user: &User,
-    ids: &Ids<'_>,
-    capabilities: Option<&Capabilities>,
-) {
+/// What is left for after the start: a filter that takes privileges to install
+/// need not allow the wait, and the privilege goes when it is there.
+pub(super) fn add_deferred(assembly: &mut Assembly, description: &Description, ids: &Ids<'_>) {
+    let Some(filter) = deferred_filter(description) else { return };
+    assembly
+        .push(filter_op(filter), "without no_new_privs it needs CAP_SYS_ADMIN, which goes next");
+    if let Some(set) = sets(description, ids) {
+        add_sets(assembly, &set);
+    }
+}
+
+fn filter_op(filter: &Program) -> Op {
+    Op::Seccomp { filter: filter.as_bytes().to_vec(), flags: u64::from(filter.flags()) }
+}
+
+fn add_ids(assembly: &mut Assembly, user: &User, ids: &Ids<'_>, keeps: bool) {
     if !ids.groups_denied {
         let groups = user.additional_gids().to_vec();
         let own_only = groups.iter().all(|gid| *gid == user.gid());
@@ -85,28 +88,73 @@ fn add_ids(
         );
     }
     assembly.push(Op::SetGid(user.gid()), "the group, while it may still be changed");
-    let keeps = capabilities.is_some_and(|set| !set.permitted.is_empty());
     if user.uid() != 0 && keeps {
         assembly.push(Op::KeepCaps, "else the change of user clears the permitted set");
     }
     assembly.push(Op::SetUid(user.uid()), "the user: real, effective and saved");
 }
 
-fn add_capabilities(assembly: &mut Assembly, set: &Capabilities) {
-    assembly.push(
+const ADMIN: u64 = 1 << crate::Capability::SysAdmin.number();
+
+/// What the payload's capabilities will be.
+struct Sets {
+    effective: u64,
+    permitted: u64,
+    inheritable: u64,
+    ambient: Option<u64>,
+    why: &'static str,
+}
+
+impl Sets {
+    fn op(&self, also: u64) -> Op {
         Op::CapSet {
+            effective: self.effective | also,
+            permitted: self.permitted | also,
+            inheritable: self.inheritable,
+        }
+    }
+}
+
+fn sets(description: &Description, ids: &Ids<'_>) -> Option<Sets> {
+    if let Some(set) = &description.capabilities {
+        return Some(Sets {
             effective: set.effective.bits(),
             permitted: set.permitted.bits(),
             inheritable: set.inheritable.bits(),
-        },
-        "exactly these, inheritable ones only if asked for",
-    );
-    assembly.push(Op::CapAmbient(set.ambient.bits()), "those that an ordinary user keeps on exec");
+            ambient: Some(set.ambient.bits()),
+            why: "exactly these, inheritable ones only if asked for",
+        });
+    }
+    let root = ids.user.is_none_or(|user| user.uid() == 0);
+    let kept = deferred_filter(description).is_some() && !root;
+    // An ordinary user has lost them by becoming that user.
+    let set = if root { u64::MAX >> (63 - last_capability()) } else { 0 };
+    (ids.in_user_namespace || kept).then_some(Sets {
+        effective: set,
+        permitted: set,
+        inheritable: 0,
+        ambient: None,
+        why: "the init kept its capabilities across exec or change of user; the payload gets them \
+              by being root inside, or not at all",
+    })
+}
+
+fn add_sets(assembly: &mut Assembly, set: &Sets) {
+    assembly.push(set.op(0), set.why);
+    if let Some(ambient) = set.ambient {
+        assembly.push(Op::CapAmbient(ambient), "those that an ordinary user keeps on exec");
+    }
 }
 
 /// The filter, if it must be installed before the privileges go.
 pub(super) fn early_filter(description: &Description) -> Option<&Program> {
     description.seccomp.as_ref().filter(|_| !description.no_new_privileges)
+}
+
+/// The early filter of a process that another one starts: it comes after the
+/// start, so that it need not allow the wait.
+fn deferred_filter(description: &Description) -> Option<&Program> {
+    early_filter(description).filter(|_| description.start_socket.is_some())
 }
 
 /// The filter, if it is installed last.

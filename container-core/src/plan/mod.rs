@@ -40,6 +40,7 @@ mod root_files;
 mod streams;
 mod validate;
 mod way_out;
+mod words;
 // `contains` would bring code with landing pads into the init.
 #[allow(missing_docs, dead_code, unreachable_pub, clippy::manual_contains)]
 #[path = "../../init/wire.rs"]
@@ -47,6 +48,7 @@ pub(crate) mod wire;
 
 pub(crate) use assemble::InitStep;
 pub(crate) use compile::compile;
+pub use words::StartWords;
 
 /// Who carries a step out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,30 +162,15 @@ impl Plan {
     /// The failing operation in words.
     pub(crate) fn failure(&self, index: u32, errno: i32, text: &str) -> Error {
         let Some(step) = self.steps.get(index as usize) else {
-            return Error::os("init", format!("operation {index}"), os_error(errno));
+            return words::unknown(index, errno);
         };
         let (call, object) = step.op.call_and_object();
-        let call = if text.is_empty() {
-            format!("op {index}: {call}")
-        } else {
-            format!("op {index}: {call} ({})", without_level(text))
-        };
-        let error = Error::os(call, object, os_error(errno));
+        let error = words::failure(index, call, object, errno, text);
         match way_out::way_out(&step.op, errno) {
             Some(hint) => error.hint(hint),
             None => error,
         }
     }
-}
-
-/// A message of a file system context starts with its level: e, w or i.
-fn without_level(text: &str) -> &str {
-    let text = text.trim();
-    ["e ", "w ", "i "].iter().find_map(|level| text.strip_prefix(level)).unwrap_or(text)
-}
-
-fn os_error(errno: i32) -> std::io::Error {
-    std::io::Error::from_raw_os_error(errno)
 }
 
 fn clone_flag_names(host: &HostSteps) -> String {

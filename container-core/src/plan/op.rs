@@ -75,6 +75,8 @@ pub(crate) enum Op {
     Seccomp { filter: Vec<u8>, flags: u64 },
     Init { filter: Vec<u8>, flags: u64 },
     CloseFrom(u32),
+    Accept(Slot),
+    CheckExec(Vec<CString>),
     Exec { candidates: Vec<CString>, arguments: Vec<CString>, environment: Vec<CString> },
 }
 

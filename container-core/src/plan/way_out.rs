@@ -5,10 +5,19 @@ use super::op::Op;
 /// The way out of a failed operation, where one is known.
 pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
     Some(match (op, errno) {
+        // Engines tell a missing program by these words of other runtimes.
+        (Op::Exec { candidates, .. } | Op::CheckExec(candidates), libc::ENOENT)
+            if candidates.len() > 1 =>
+        {
+            "executable file not found in $PATH of the container: install it in the root, or \
+             give its path"
+        }
         (Op::Exec { .. }, libc::ENOENT) => {
             "the program, or the interpreter that it names, is not in the root"
         }
-        (Op::Exec { .. }, libc::EACCES) => {
+        (Op::CheckExec(_), libc::ENOENT) => "the program is not in the root",
+        (Op::CheckExec(_), libc::EISDIR) => "give a program",
+        (Op::Exec { .. } | Op::CheckExec(_), libc::EACCES) => {
             "make it an executable file, on a mount without noexec, that the user may execute"
         }
         (Op::Exec { .. }, libc::ENOEXEC) => "it is neither a program for this machine nor a script",

@@ -64,6 +64,7 @@ impl ProcessBuilder {
                 passed: Vec::new(),
                 cgroup: None,
                 waits_for_start: false,
+                start_socket: None,
             },
         }
     }
@@ -164,6 +165,18 @@ impl ProcessBuilder {
     pub(crate) fn wait_for_start(mut self) -> Self {
         self.description.waits_for_start = true;
         self
+    }
+
+    /// Sets everything up and waits for the start on this listening unix
+    /// socket: any process of the same user can start it, also when the
+    /// creator has ended (see [`start`](super::start)). [`spawn`](Self::spawn)
+    /// returns when it waits, and refuses a program that can't be executed.
+    ///
+    /// The creator has to drop the builder and its plans: who keeps the
+    /// listener keeps starters waiting for a process that has ended.
+    pub fn wait_on_socket(mut self, listener: impl Into<OwnedFd>) -> Self {
+        self.description.start_socket = Some(Arc::new(listener.into()));
+        self.wait_for_start()
     }
 
     /// Compiles the description. Nothing is touched but files that the

@@ -61,4 +61,6 @@ pub(crate) struct Description {
     pub(crate) passed: Vec<Arc<OwnedFd>>,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) waits_for_start: bool,
+    /// The listening socket over which another process starts it.
+    pub(crate) start_socket: Option<Arc<OwnedFd>>,
 }

@@ -18,6 +18,8 @@
 //! # }
 //! ```
 
+pub mod start;
+
 mod builder;
 mod clone;
 mod companions;

@@ -8,12 +8,20 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
 use crate::plan::wire::{self, Record, record};
+use crate::plan::{Plan, StartWords};
+
+/// What turns the init's records into words.
+#[derive(Clone, Copy)]
+pub(super) enum Teller<'a> {
+    Plan(&'a Plan),
+    /// Of a plan that another process had.
+    Words(&'a StartWords),
+}
 
 /// Reads the init's records.
 pub(super) struct Receiver<'a> {
-    plan: &'a Plan,
+    teller: Teller<'a>,
     control: &'a UnixStream,
     /// The pidfd of a second clone.
     pub(super) forked: Option<OwnedFd>,
@@ -23,11 +31,21 @@ pub(super) struct Receiver<'a> {
 
 impl<'a> Receiver<'a> {
     pub(super) fn new(plan: &'a Plan, control: &'a UnixStream) -> Self {
-        Self { plan, control, forked: None, terminal: None }
+        Self::with(Teller::Plan(plan), control)
     }
 
-    /// Until the created report (`true`) or the end of file (`false`). After
-    /// a failure on to the end of file, as a second clone may still be told.
+    pub(super) fn with(teller: Teller<'a>, control: &'a UnixStream) -> Self {
+        Self { teller, control, forked: None, terminal: None }
+    }
+
+    /// Whether the init will tell of a second clone.
+    fn second_clone(&self) -> bool {
+        matches!(self.teller, Teller::Plan(plan) if plan.second_clone)
+    }
+
+    /// Until the created report or the end of file; whether there was such a
+    /// report. After a failure on to the end of file, as a second clone may
+    /// still be told.
     pub(super) fn run(&mut self, until_created: bool) -> Result<bool> {
         let mut kept = Vec::new();
         let (mut failure, mut created) = (None, false);
@@ -40,7 +58,7 @@ impl<'a> Receiver<'a> {
                 }
             }
             // The second clone may be faster than the first in telling of it.
-            let told = !self.plan.second_clone || self.forked.is_some();
+            let told = !self.second_clone() || self.forked.is_some();
             if until_created && created && told {
                 return Ok(true);
             }
@@ -53,7 +71,7 @@ impl<'a> Receiver<'a> {
                     let reason = "it ended before the container was set up";
                     Err(Error::with(ErrorKind::Init, "init", "", reason))
                 }
-                None => Ok(false),
+                None => Ok(created),
             };
         }
     }
@@ -96,7 +114,10 @@ impl<'a> Receiver<'a> {
     /// True for the created report.
     fn handle(&mut self, record: Record, text: &str) -> Result<bool> {
         match record.kind {
-            record::FAILED => Err(self.plan.failure(record.op, record.value, text)),
+            record::FAILED => Err(match self.teller {
+                Teller::Plan(plan) => plan.failure(record.op, record.value, text),
+                Teller::Words(words) => words.failure(record.op, record.value, text),
+            }),
             record::REFUSED => {
                 let words = wire::Refusal::words(record.value);
                 Err(Error::with(ErrorKind::Init, "check plan", format!("op {}", record.op), words))

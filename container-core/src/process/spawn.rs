@@ -29,7 +29,9 @@ pub(crate) fn spawn(plan: &Plan) -> Result<Process> {
     let second = forked.map(|pidfd| Unborn::new(Born { pid: 0, pidfd }));
     let created = created?;
     let born = take_over(plan, unborn, second)?;
-    let control = if created { Some(control) } else { None };
+    // Over a start socket anyone starts it; the init has let go of this one.
+    let waits_here = created && !plan.has_start_socket();
+    let control = waits_here.then_some(control);
     let streams = Streams { ours: streams, terminal };
     let process = Process::new(born.pid, born.pidfd, streams, control, plan);
     if let Some(companions) = &plan.companions {

@@ -1,5 +1,7 @@
 //! Operations on the process itself and on its namespaces.
 
+use std::ffi::CString;
+
 use super::super::encode::Encoder;
 use super::super::wire::{self, code};
 use super::{Op, op, shown};
@@ -50,6 +52,10 @@ impl Op {
                 wire::Op { x: *flags, s: to.raw(filter), ..op(code::INIT) }
             }
             Self::CloseFrom(first) => wire::Op { a: *first, ..op(code::CLOSE_FROM) },
+            Self::Accept(slot) => wire::Op { a: slot.0, ..op(code::ACCEPT) },
+            Self::CheckExec(candidates) => {
+                wire::Op { s: to.list(candidates), ..op(code::CHECK_EXEC) }
+            }
             Self::Exec { candidates, arguments, environment } => {
                 let environment = to.list(environment);
                 wire::Op {
@@ -92,12 +98,16 @@ impl Op {
             Self::ResetSignals => ("rt_sigaction", "1..64 SIG_DFL".into()),
             Self::Init { .. } => ("clone", "payload below the init".into()),
             Self::CloseFrom(first) => ("close_range", format!("{first}.. CLOEXEC")),
-            Self::Exec { candidates, .. } => {
-                ("execve", candidates.iter().map(|c| shown(c)).collect::<Vec<_>>().join(":"))
-            }
+            Self::Accept(_) => ("accept4", "start socket".into()),
+            Self::CheckExec(candidates) => ("check program", joined(candidates)),
+            Self::Exec { candidates, .. } => ("execve", joined(candidates)),
             _ => return None,
         })
     }
+}
+
+fn joined(paths: &[CString]) -> String {
+    paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(":")
 }
 
 fn limit(value: u64) -> String {
