@@ -1,5 +1,6 @@
 //! Describing a container.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,17 +37,18 @@ const MAX_ID: usize = 64;
 #[derive(Debug)]
 #[must_use = "a builder does nothing until run, started or created"]
 pub struct ContainerBuilder {
-    process: ProcessBuilder,
-    id: Option<String>,
-    hostname: HostName,
-    seccomp: Seccomp,
-    resources: Option<Resources>,
-    parent: Option<Cgroup>,
-    ignored: Vec<String>,
+    pub(super) process: ProcessBuilder,
+    pub(super) id: Option<String>,
+    pub(super) hostname: HostName,
+    pub(super) seccomp: Seccomp,
+    pub(super) resources: Option<Resources>,
+    pub(super) parent: Option<Cgroup>,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) ignored: Vec<String>,
 }
 
 #[derive(Debug)]
-enum HostName {
+pub(super) enum HostName {
     /// The id, in a new uts namespace.
     Id,
     Given(OsString),
@@ -55,7 +57,7 @@ enum HostName {
 }
 
 #[derive(Debug)]
-enum Seccomp {
+pub(super) enum Seccomp {
     Default,
     Program(Program),
     None,
@@ -85,40 +87,9 @@ impl ContainerBuilder {
             seccomp: Seccomp::Default,
             resources: None,
             parent: None,
+            annotations: BTreeMap::new(),
             ignored: Vec::new(),
         }
-    }
-
-    /// A container with this root and nothing else: no namespace, mount or
-    /// capability is decided on.
-    pub(crate) fn bare(rootfs: Rootfs) -> Self {
-        Self {
-            process: ProcessBuilder::new("").rootfs(rootfs),
-            id: None,
-            hostname: HostName::Inherited,
-            seccomp: Seccomp::None,
-            resources: None,
-            parent: None,
-            ignored: Vec::new(),
-        }
-    }
-
-    /// What a spec asked for and does not get, in words, where the runtime
-    /// specification wants a warning and no failure: a capability that the
-    /// kernel does not know, for example. Empty unless made
-    /// [of a spec](Self::from_spec).
-    #[must_use]
-    pub fn ignored(&self) -> &[String] {
-        &self.ignored
-    }
-
-    pub(crate) fn noting(mut self, ignored: Vec<String>) -> Self {
-        self.ignored.extend(ignored);
-        self
-    }
-
-    pub(crate) fn process_mut(&mut self) -> &mut ProcessBuilder {
-        &mut self.process
     }
 
     /// The id: 1 to 64 letters, digits, `_`, `.`, `-`, the first a letter or a

@@ -29,6 +29,7 @@
 
 mod builder;
 mod defaults;
+mod described;
 mod lifecycle;
 mod parts;
 

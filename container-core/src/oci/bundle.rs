@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 
-use super::field::{STEP, invalid};
+use super::field::{STEP, invalid, unsupported};
 use super::{quirks, version};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -86,6 +86,9 @@ impl Bundle {
             Some(Value::String(version)) => version::check(version)?,
             Some(_) => return Err(invalid("ociVersion", "not a string")),
             None => return Err(invalid("ociVersion", "required, but missing")),
+        }
+        if fields.contains_key("freebsd") {
+            return Err(unsupported("freebsd", "the spec is for another platform than Linux"));
         }
         let (known, ignored) = quirks::from_specification(json.clone());
         let spec = typed(step, known)?;

@@ -68,6 +68,12 @@ impl ContainerBuilder {
         };
         let base = std::mem::replace(builder.process_mut(), ProcessBuilder::new(""));
         *builder.process_mut() = process::process_noting(described, base, &mut ignored)?;
+        for (key, value) in spec.annotations().iter().flatten() {
+            if key.is_empty() {
+                return Err(invalid("annotations", "a key is empty"));
+            }
+            builder = builder.annotation(key, value);
+        }
         Ok(builder.noting(ignored))
     }
 }

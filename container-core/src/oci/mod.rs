@@ -27,6 +27,7 @@
 
 mod bundle;
 mod defaults;
+mod features;
 mod field;
 mod linux;
 mod mounts;
@@ -38,6 +39,7 @@ mod version;
 
 pub use bundle::Bundle;
 pub use defaults::{default_rootless_spec, default_spec};
-pub use oci_spec::runtime::{Spec, State};
+pub use features::features;
+pub use oci_spec::runtime::{Features, Spec, State};
 pub use process::process;
 pub use version::SPEC_VERSION;

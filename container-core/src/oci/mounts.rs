@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Mount as Described, Spec};
 
 use super::field::{STEP, clean, invalid, no_nul, unsupported};
+use super::namespaces::id_mappings;
 use super::options::{Meaning, is_comment, meaning};
 use crate::error::{Error, Result};
 use crate::mount::{Mount, Propagation, Rootfs};
@@ -97,6 +98,14 @@ fn then(set: u64, clear: u64, later_set: u64, later_clear: u64) -> (u64, u64) {
 fn mount(described: &Described, field: &str, bundle: &Path) -> Result<Mount> {
     let target = target(described, field)?;
     let options = Options::of(described, field)?;
+    let mappings = id_mappings(
+        described.uid_mappings().as_deref(),
+        described.gid_mappings().as_deref(),
+        field,
+    )?;
+    if mappings.is_some() {
+        return Err(unsupported(format!("{field}.uidMappings"), "not offered yet"));
+    }
     let typ = described.typ().as_deref().unwrap_or_default();
     no_nul(format_args!("{field}.type"), typ)?;
     if options.bind.is_some() || typ == "bind" {

@@ -9,7 +9,9 @@
 //! - `SCHED_FLAG_DL_OVERRUN` is `SCHED_FLAG_D_L_OVERRUN` there;
 //! - `linux.intelRdt.enableCMT` and `enableMBM` are `enableCmt` and `enableMbm`;
 //! - `linux.resources.pids.limit` may be missing, and then sets nothing; the
-//!   crate makes it 0.
+//!   crate makes it 0;
+//! - `linux.resources.hugepageLimits[].limit` has no sign; there it has one, and
+//!   what is above its bound becomes the bound, which no machine reaches.
 
 use oci_spec::runtime::Capabilities;
 use serde_json::{Map, Value};
@@ -32,7 +34,20 @@ pub(super) fn from_specification(mut json: Value) -> (Value, Vec<String>) {
     {
         resources.remove("pids");
     }
+    bound_huge_pages(&mut json);
     (json, ignored)
+}
+
+/// Their limits are of 64 bits without a sign.
+fn bound_huge_pages(json: &mut Value) {
+    let list = json.pointer_mut("/linux/resources/hugepageLimits").and_then(Value::as_array_mut);
+    for entry in list.into_iter().flatten() {
+        if let Some(limit) = entry.get_mut("limit")
+            && limit.as_u64().is_some_and(|limit| i64::try_from(limit).is_err())
+        {
+            *limit = i64::MAX.into();
+        }
+    }
 }
 
 /// Likewise for `process` alone, as `exec` is given it.

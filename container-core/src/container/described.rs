@@ -1,0 +1,55 @@
+//! What a builder has from a spec, or for one.
+
+use std::collections::BTreeMap;
+
+use super::builder::{ContainerBuilder, HostName, Seccomp};
+use crate::mount::Rootfs;
+use crate::process::ProcessBuilder;
+
+impl ContainerBuilder {
+    /// A container with this root and nothing else: no namespace, mount or
+    /// capability is decided on.
+    pub(crate) fn bare(rootfs: Rootfs) -> Self {
+        Self {
+            process: ProcessBuilder::new("").rootfs(rootfs),
+            id: None,
+            hostname: HostName::Inherited,
+            seccomp: Seccomp::None,
+            resources: None,
+            parent: None,
+            annotations: BTreeMap::new(),
+            ignored: Vec::new(),
+        }
+    }
+
+    /// What a spec asked for and does not get, in words, where the runtime
+    /// specification wants a warning and no failure: a capability that the
+    /// kernel does not know, for example. Empty unless made
+    /// [of a spec](Self::from_spec).
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    pub(crate) fn noting(mut self, ignored: Vec<String>) -> Self {
+        self.ignored.extend(ignored);
+        self
+    }
+
+    /// Adds an annotation: a word about the container for other programs,
+    /// without an effect on it.
+    pub fn annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.annotations.insert(key.into(), value.into());
+        self
+    }
+
+    /// The annotations.
+    #[must_use]
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
+    }
+
+    pub(crate) fn process_mut(&mut self) -> &mut ProcessBuilder {
+        &mut self.process
+    }
+}
