@@ -5,7 +5,7 @@ use std::fs;
 use crate::args::Options;
 use crate::measure::Unavailable;
 use crate::stats::Table;
-use crate::{Result, plot, spawn};
+use crate::{Result, ocirun, plot, spawn};
 
 /// What a measurement gives back.
 #[derive(Clone, Debug)]
@@ -34,11 +34,18 @@ pub struct Subcommand {
 }
 
 /// All measurements.
-pub const SUBCOMMANDS: &[Subcommand] = &[Subcommand {
-    name: "spawn",
-    help: "a container from spawn to reaped exit, against the floors and the runtimes on PATH",
-    run: spawn::run,
-}];
+pub const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand {
+        name: "spawn",
+        help: "a container from spawn to reaped exit, against the floors and the runtimes on PATH",
+        run: spawn::run,
+    },
+    Subcommand {
+        name: "ocirun",
+        help: "`ocirun run` beside crun, runc and youki on the same bundle (build the example first)",
+        run: ocirun::run,
+    },
+];
 
 /// The text of `--help`.
 #[must_use]

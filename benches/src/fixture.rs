@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use container_core::oci;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -45,7 +46,7 @@ impl Fixture {
         let dir = owner.path().to_path_buf();
         // The mapped root of the rows with a user namespace has to get in.
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
-        for name in ["rootfs/bin", "rootfs/dev", "rootfs/proc", "bundle", "state"] {
+        for name in ["rootfs/bin", "rootfs/dev", "rootfs/proc", "rootfs/sys", "bundle", "state"] {
             fs::create_dir_all(dir.join(name))?;
         }
         let program = dir.join("rootfs").join("bin/true");
@@ -53,6 +54,8 @@ impl Fixture {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         let fixture = Self { dir, _owner: Some(owner) };
         fs::write(fixture.bundle().join("config.json"), fixture.runtime_config().to_string())?;
+        fs::create_dir(fixture.usual_bundle())?;
+        fs::write(fixture.usual_bundle().join("config.json"), fixture.usual_config()?)?;
         Ok(fixture)
     }
 
@@ -91,6 +94,13 @@ impl Fixture {
         self.dir.join("bundle")
     }
 
+    /// The OCI bundle that the runtimes' own `spec` command writes, without limits, for the same
+    /// payload.
+    #[must_use]
+    pub fn usual_bundle(&self) -> PathBuf {
+        self.dir.join("usual")
+    }
+
     /// A runtime's `--root`.
     #[must_use]
     pub fn state(&self, runtime: &str) -> PathBuf {
@@ -101,6 +111,21 @@ impl Fixture {
     #[must_use]
     pub fn cgroup(&self) -> String {
         self.dir.file_name().map_or_else(|| "versus".into(), |n| n.to_string_lossy().into_owned())
+    }
+
+    /// What `runc spec` writes, with our root, program and cgroup, and without limits.
+    fn usual_config(&self) -> Result<String> {
+        let bundle = oci::Bundle::new(&self.dir, oci::default_spec())?;
+        let mut config: serde_json::Value = serde_json::from_str(&bundle.to_json())?;
+        // The oldest that all of them take.
+        config["ociVersion"] = json!("1.0.2");
+        config["root"]["path"] = json!(self.rootfs());
+        config["process"]["args"] = json!([PROGRAM]);
+        config["process"]["terminal"] = json!(false);
+        // For device rules crun 1.8 raises RLIMIT_MEMLOCK, which takes CAP_SYS_RESOURCE.
+        config["linux"]["resources"] = json!({});
+        config["linux"]["cgroupsPath"] = json!(format!("/{}", self.cgroup()));
+        Ok(config.to_string())
     }
 
     /// The same namespaces and mounts as the floor, and no limits: the least that a runtime does.

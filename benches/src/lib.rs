@@ -26,6 +26,7 @@ pub mod command;
 pub mod fixture;
 pub mod floor;
 pub mod measure;
+pub mod ocirun;
 pub mod ours;
 pub mod peers;
 pub mod plot;

@@ -31,6 +31,8 @@ const TOLERATED: usize = 10;
 pub struct Peer {
     /// The row's name.
     pub name: &'static str,
+    /// The row that the ratios refer to.
+    pub floor: String,
     /// The set of namespaces whose floor it is measured against.
     pub against: Namespaces,
     /// See [`Row::stride`].
@@ -46,6 +48,7 @@ pub struct Peer {
 pub fn peers(fixture: &Fixture) -> Vec<Peer> {
     let tool = |name, against, stride, program, arguments| Peer {
         name,
+        floor: Namespaces::floor(against),
         against,
         stride,
         runtime: false,
@@ -72,13 +75,38 @@ pub fn peers(fixture: &Fixture) -> Vec<Peer> {
     ];
     peers.extend(runtimes.map(|(name, program, options)| Peer {
         name,
+        floor: Namespaces::Full.floor(),
         against: Namespaces::Full,
         stride: 10,
         runtime: true,
         program,
-        arguments: runtime(fixture, program, options),
+        arguments: runtime(fixture, program, options, &fixture.bundle()),
     }));
     peers
+}
+
+/// The OCI runtimes, each asked to `run` the bundle that `spec` writes; the ratios refer to crun.
+#[must_use]
+pub fn runtimes(fixture: &Fixture) -> Vec<Peer> {
+    const NO_CGROUP: &[&str] = &["--cgroup-manager=disabled"];
+    let runtimes: [(_, _, _, &[&str]); 6] = [
+        ("run/crun", "run/crun", "crun", &[]),
+        ("run/ocirun", "run/crun", "ocirun", &[]),
+        ("run/runc", "run/crun", "runc", &[]),
+        ("run/youki", "run/crun", "youki", &[]),
+        ("run/crun-nocgroup", "run/crun-nocgroup", "crun", NO_CGROUP),
+        ("run/ocirun-nocgroup", "run/crun-nocgroup", "ocirun", NO_CGROUP),
+    ];
+    let peer = |(name, floor, program, options): (_, &str, _, _)| Peer {
+        name,
+        floor: floor.into(),
+        against: Namespaces::Full,
+        stride: 1,
+        runtime: true,
+        program,
+        arguments: runtime(fixture, program, options, &fixture.usual_bundle()),
+    };
+    runtimes.map(peer).into()
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
@@ -103,20 +131,22 @@ fn bwrap(fixture: &Fixture, user: &[&str]) -> Vec<OsString> {
 }
 
 /// Without the container's id, which comes last.
-fn runtime(fixture: &Fixture, program: &str, options: &[&str]) -> Vec<OsString> {
+fn runtime(fixture: &Fixture, program: &str, options: &[&str], bundle: &Path) -> Vec<OsString> {
     let mut list = vec!["--root".into(), fixture.state(program).into()];
     list.extend(options.iter().map(OsString::from));
-    list.extend(["run".into(), "--bundle".into(), fixture.bundle().into()]);
+    list.extend(["run".into(), "--bundle".into(), bundle.into()]);
     list
 }
 
 impl Peer {
-    /// Where the program is, if it is on `PATH`.
+    /// Where the program is: beside this one, where cargo puts examples, or on `PATH`.
     #[must_use]
     pub fn find(&self) -> Option<PathBuf> {
         let path = env::var_os("PATH")?;
         let mut dirs: Vec<PathBuf> = env::split_paths(&path).collect();
         dirs.extend(["/usr/sbin".into(), "/sbin".into()]);
+        let own = env::current_exe().ok()?;
+        dirs.insert(0, own.parent()?.join("examples"));
         dirs.into_iter().map(|dir| dir.join(self.program)).find(|file| is_program(file))
     }
 
@@ -182,7 +212,7 @@ impl Peer {
             }
         };
         let tolerates = if runtime { TOLERATED } else { 0 };
-        let row = Row::new(self.name, self.against.floor(), run);
+        let row = Row::new(self.name, self.floor.clone(), run);
         Ok(row.every(self.stride).tolerating(tolerates))
     }
 }
@@ -212,7 +242,8 @@ pub fn clean_up(fixture: &Fixture) {
         let entries = std::fs::read_dir(dir).into_iter().flatten();
         entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
     };
-    for peer in peers(fixture).iter().filter(|peer| peer.runtime) {
+    let all = peers(fixture).into_iter().chain(runtimes(fixture));
+    for peer in all.filter(|peer| peer.runtime) {
         let Some(program) = peer.find() else { continue };
         let state = fixture.state(peer.program);
         for container in left(&state) {

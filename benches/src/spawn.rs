@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::rc::Rc;
 
+use crate::Result;
 use crate::args::Options;
 use crate::command::Report;
 use crate::fixture::{self, Fixture};
@@ -14,7 +15,6 @@ use crate::peers::{self, Peer};
 use crate::row::{Namespaces, Row};
 use crate::stats::Table;
 use crate::worker::{self, Kind, Worker};
-use crate::{Result, stats};
 
 const WARM_UP: usize = 20;
 
@@ -63,7 +63,8 @@ pub fn local_rows(fixture: &Fixture) -> Vec<Row> {
         .collect();
     rows.extend(Namespaces::ALL.iter().filter_map(|kinds| ours::row(fixture, *kinds).ok()));
     rows.extend(peers::plain(fixture));
-    rows.extend(peers::peers(fixture).iter().filter_map(|peer| peer.row().ok()));
+    let peers = peers::peers(fixture).into_iter().chain(peers::runtimes(fixture));
+    rows.extend(peers.filter_map(|peer| peer.row().ok()));
     rows
 }
 
@@ -189,12 +190,12 @@ impl Plan {
     }
 }
 
-fn is_root() -> Result<bool> {
+pub(crate) fn is_root() -> Result<bool> {
     Ok(fixture::ids()?.0 == 0)
 }
 
 /// The kernel, the processors, and how busy they are with something else.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -204,11 +205,6 @@ fn machine() -> String {
 
 /// Sentences about rows that are compared with each other and not with a floor.
 fn findings(table: &Table) -> Vec<String> {
-    let compare = |over: &str, under: &str| -> Option<String> {
-        let (a, b): (&stats::Line, &stats::Line) = (table.row(over)?, table.row(under)?);
-        let ratio = a.p50_us / b.p50_us;
-        Some(format!("{over} takes {ratio:.2} times {under} (p50)"))
-    };
     let pairs = [
         ("ours/full-hostmem", "ours/full"),
         ("floor/full-init-hostmem", "floor/full-init"),
@@ -218,5 +214,5 @@ fn findings(table: &Table) -> Vec<String> {
         ("peer/runc", "ours/full"),
         ("peer/bwrap-user", "ours/user"),
     ];
-    pairs.iter().filter_map(|(over, under)| compare(over, under)).collect()
+    pairs.iter().filter_map(|(over, under)| table.compare(over, under)).collect()
 }

@@ -73,6 +73,13 @@ impl Table {
         self.rows.iter().find(|row| row.name == name)
     }
 
+    /// How much longer one row takes than another, in words.
+    #[must_use]
+    pub fn compare(&self, over: &str, under: &str) -> Option<String> {
+        let ratio = self.row(over)?.p50_us / self.row(under)?.p50_us;
+        Some(format!("{over} takes {ratio:.2} times {under} (p50)"))
+    }
+
     /// The table for people.
     #[must_use]
     pub fn render(&self) -> String {

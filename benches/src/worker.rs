@@ -139,7 +139,8 @@ pub fn serve(words: &[String]) -> Result<()> {
                 None => Err(format!("no row {name}").into()),
             },
             Some(("probe", name)) => {
-                match peers::peers(&fixture).iter().find(|peer| peer.name == name) {
+                let mut all = peers::peers(&fixture).into_iter().chain(peers::runtimes(&fixture));
+                match all.find(|peer| peer.name == name) {
                     Some(peer) => peer.probe(&fixture).map(|()| 0),
                     None => Err(format!("no peer {name}").into()),
                 }
