@@ -77,6 +77,7 @@ pub mod error;
 pub mod idmap;
 pub mod mount;
 pub mod namespace;
+pub mod net_device;
 pub mod oci;
 pub mod plan;
 pub mod probe;

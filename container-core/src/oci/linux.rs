@@ -9,6 +9,7 @@ use super::{mounts, namespaces, process, version};
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::namespace::{Namespace, NamespaceKind, Namespaces};
+use crate::net_device::NetDevice;
 use crate::process::ProcessBuilder;
 
 /// The kernel's bound on a host or domain name (`__NEW_UTS_LEN`).
@@ -62,6 +63,9 @@ impl ContainerBuilder {
         let read_only = paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?;
         builder =
             builder.process(|process| process.masked_paths(masked).read_only_paths(read_only));
+        for device in net_devices(linux, builder.process_mut())? {
+            builder = builder.process(|process| process.net_device(device));
+        }
         check_missing(linux, &mut ignored)?;
         let Some(described) = spec.process() else {
             return Err(invalid("process", "required, but missing"));
@@ -143,6 +147,28 @@ fn paths(list: Option<&[String]>, field: &str) -> Result<Vec<PathBuf>> {
     .collect()
 }
 
+/// In the order of their names: a map has none.
+fn net_devices(linux: &Linux, process: &ProcessBuilder) -> Result<Vec<NetDevice>> {
+    let mut all: Vec<_> = linux.net_devices().iter().flatten().collect();
+    all.sort_by_key(|(name, _)| *name);
+    let own = !matches!(process.description.namespaces.get(NamespaceKind::Net), Namespace::Inherit);
+    all.into_iter()
+        .map(|(name, described)| {
+            let field = format!("linux.netDevices.{name}");
+            if !own {
+                return Err(invalid(field, "needs a network namespace")
+                    .hint("add {\"type\": \"network\"} to linux.namespaces"));
+            }
+            let device = match described.name().as_deref() {
+                Some(inside) if !inside.is_empty() => NetDevice::new(name).renamed(inside),
+                _ => NetDevice::new(name),
+            };
+            device.check().map_err(|error| error.in_field(field))?;
+            Ok(device)
+        })
+        .collect()
+}
+
 /// Fields whose typed values have not landed yet.
 fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
     if let Some(resources) = linux.resources() {
@@ -156,7 +182,6 @@ fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
     let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let missing = [
         ("linux.devices", linux.devices().as_ref().is_some_and(|list| !list.is_empty())),
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|map| !map.is_empty())),
         ("linux.sysctl", linux.sysctl().as_ref().is_some_and(|map| !map.is_empty())),
         ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.rootfsPropagation", text(linux.rootfs_propagation())),

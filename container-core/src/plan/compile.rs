@@ -108,8 +108,15 @@ fn host_steps(description: &Description) -> Result<HostSteps> {
         (None, false) => None,
     };
     let cgroup = description.cgroup.clone();
-    let waits = mappings.is_some() || cgroup.as_ref().is_some_and(|group| group.needs_attach());
-    Ok(HostSteps { clone_flags, mappings, cgroup, waits })
+    let net_devices = description.net_devices.clone();
+    let net_namespace = match namespaces.get(NamespaceKind::Net) {
+        Namespace::Join(namespace) => Some(Arc::clone(namespace)),
+        _ => None,
+    };
+    let waits = mappings.is_some()
+        || cgroup.as_ref().is_some_and(|group| group.needs_attach())
+        || !net_devices.is_empty();
+    Ok(HostSteps { clone_flags, mappings, cgroup, net_devices, net_namespace, waits })
 }
 
 /// Every id that the payload takes on must exist in its user namespace.

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
+use crate::net_device::NetDevice;
 use crate::process::{self, Companions, ExitStatus, Output, Process, Stdio};
 
 mod assemble;
@@ -78,6 +79,9 @@ pub(crate) struct HostSteps {
     pub(crate) clone_flags: u64,
     pub(crate) mappings: Option<IdMappings>,
     pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) net_devices: Vec<NetDevice>,
+    /// The net namespace that is joined, if there is one.
+    pub(crate) net_namespace: Option<Arc<OwnedFd>>,
     /// The init waits for one go-ahead before it depends on these.
     pub(crate) waits: bool,
 }
@@ -126,6 +130,12 @@ impl Plan {
                 "cgroup v1 has no entry by clone: one attach pass before the payload runs",
             ));
         }
+        steps.extend(self.host.net_devices.iter().map(|device| {
+            host(
+                format!("RTM_NEWLINK {} as {}", device.name(), device.name_inside()),
+                "a device of the host's becomes the container's, with its addresses",
+            )
+        }));
         steps.extend(self.steps.iter().map(|step| Step {
             actor: Actor::Init,
             call: step.op.to_string(),

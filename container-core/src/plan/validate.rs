@@ -7,6 +7,7 @@ use std::path::{Component, Path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mount::{MISPLACED_OPTION, Mount, Source};
 use crate::namespace::{Namespace, NamespaceKind};
+use crate::net_device::NetDevice;
 use crate::process::Description;
 
 /// The kernel's bound on a host or domain name (`__NEW_UTS_LEN`).
@@ -16,6 +17,7 @@ pub(super) fn check(description: &Description) -> Result<()> {
     check_program(description)?;
     check_namespaces(description)?;
     check_mounts(description)?;
+    check_net_devices(description)?;
     check_limits(description)
 }
 
@@ -143,6 +145,36 @@ fn check_options(
             let reason = format!("fsconfig takes values of at most {MAX_OPTION} bytes");
             return Err(Error::invalid(step, object, reason));
         }
+    }
+    Ok(())
+}
+
+fn check_net_devices(description: &Description) -> Result<()> {
+    let step = "check net device";
+    let devices = &description.net_devices;
+    devices.iter().try_for_each(NetDevice::check)?;
+    for (index, device) in devices.iter().enumerate() {
+        let earlier = devices.iter().take(index);
+        let same = |other: &NetDevice| {
+            other.name() == device.name() || other.name_inside() == device.name_inside()
+        };
+        if earlier.clone().any(same) {
+            return Err(Error::invalid(step, device.name(), "a second device of this name"));
+        }
+    }
+    let Some(device) = devices.first() else {
+        return Ok(());
+    };
+    let namespaces = &description.namespaces;
+    if matches!(namespaces.get(NamespaceKind::Net), Namespace::Inherit) {
+        let reason = "needs a net namespace of its own";
+        return Err(Error::invalid(step, device.name(), reason));
+    }
+    if namespaces.is_new(NamespaceKind::Net)
+        && matches!(namespaces.get(NamespaceKind::User), Namespace::Join(_))
+    {
+        let reason = "in a user namespace that is joined, the new net namespace comes too late";
+        return Err(Error::with(ErrorKind::Unsupported, step, device.name(), reason));
     }
     Ok(())
 }

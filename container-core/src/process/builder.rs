@@ -46,6 +46,7 @@ impl ProcessBuilder {
                 mappings: None,
                 rootfs: None,
                 mounts: Vec::new(),
+                net_devices: Vec::new(),
                 masked: Vec::new(),
                 read_only: Vec::new(),
                 hostname: None,

@@ -12,6 +12,7 @@ use crate::cgroup::Cgroup;
 use crate::idmap::IdMappings;
 use crate::mount::{Mount, Rootfs};
 use crate::namespace::{NamespaceKind, Namespaces};
+use crate::net_device::NetDevice;
 use crate::rlimit::Rlimit;
 use crate::seccomp::Program;
 use crate::user::UserSpec;
@@ -43,6 +44,7 @@ pub(crate) struct Description {
     pub(crate) mappings: Option<IdMappings>,
     pub(crate) rootfs: Option<Rootfs>,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) masked: Vec<PathBuf>,
     pub(crate) read_only: Vec<PathBuf>,
     pub(crate) hostname: Option<OsString>,

@@ -1,5 +1,6 @@
 //! From a plan to a process that carries it out.
 
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::clone::{self, Birth, Born};
 use super::stdio;
 use super::{image, mappings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::net_device::{self, HandedOver};
 use crate::plan::Plan;
 use crate::plan::wire;
 
@@ -78,6 +80,7 @@ pub(super) struct Launched {
     pub(super) control: UnixStream,
     /// Our ends of the standard streams that are pipes.
     pub(super) streams: OurEnds,
+    pub(super) devices: Option<HandedOver>,
 }
 
 /// Clones, and does the host's part of the plan.
@@ -92,8 +95,8 @@ pub(super) fn launch(plan: &Plan) -> Result<Launched> {
     let sent = send_what_fits(&control, &message)?;
     let unborn = Unborn::new(make(plan, &image, &theirs, &slots)?);
     drop((theirs, slots));
-    prepare(plan, &unborn, &control, &message[sent..])?;
-    Ok(Launched { unborn, control, streams })
+    let devices = prepare(plan, &unborn, &control, &message[sent..])?;
+    Ok(Launched { unborn, control, streams, devices })
 }
 
 /// In a frozen cgroup the child would stop at birth, and with it the calling
@@ -211,19 +214,41 @@ fn clone_error(plan: &Plan, step: &'static str, error: std::io::Error) -> Error 
 }
 
 /// The parent's own steps while the init reads its plan.
-fn prepare(plan: &Plan, unborn: &Unborn, control: &UnixStream, rest: &[u8]) -> Result<()> {
+fn prepare(
+    plan: &Plan,
+    unborn: &Unborn,
+    control: &UnixStream,
+    rest: &[u8],
+) -> Result<Option<HandedOver>> {
     if let Some(mappings) = &plan.host.mappings {
         mappings::write(unborn.pid(), mappings)?;
     }
     if let Some(cgroup) = plan.host.cgroup.as_ref().filter(|cgroup| cgroup.needs_attach()) {
         cgroup.attach(unborn.pid())?;
     }
+    let devices = hand_devices_over(plan, unborn)?;
     // What a dead init can't take shows in its records, or in their absence.
     send_blocking(control, rest);
     if plan.host.waits {
         send_blocking(control, GO);
     }
-    Ok(())
+    Ok(devices)
+}
+
+fn hand_devices_over(plan: &Plan, unborn: &Unborn) -> Result<Option<HandedOver>> {
+    let devices = &plan.host.net_devices;
+    if devices.is_empty() {
+        return Ok(None);
+    }
+    let namespace = match &plan.host.net_namespace {
+        Some(joined) => Arc::clone(joined),
+        None => {
+            let path = format!("/proc/{}/ns/net", unborn.pid());
+            let opened = File::open(&path).map_err(|error| Error::os("open", path, error))?;
+            Arc::new(opened.into())
+        }
+    };
+    net_device::hand_over(devices, namespace).map(Some)
 }
 
 pub(super) fn send_blocking(control: &UnixStream, mut bytes: &[u8]) {

@@ -22,7 +22,7 @@ use crate::plan::Plan;
 /// Makes the process that the plan describes; returns when its program has
 /// been executed, or waits to be started.
 pub(crate) fn spawn(plan: &Plan) -> Result<Process> {
-    let Launched { unborn, control, streams } = launch(plan)?;
+    let Launched { unborn, control, streams, devices } = launch(plan)?;
     let mut receiver = Receiver::new(plan, &control);
     let created = receiver.run(plan.waits_for_start);
     let Receiver { forked, terminal, .. } = receiver;
@@ -37,6 +37,9 @@ pub(crate) fn spawn(plan: &Plan) -> Result<Process> {
     if let Some(companions) = &plan.companions {
         process.join(companions)?;
     }
+    if let Some(devices) = devices {
+        devices.keep();
+    }
     Ok(process)
 }
 
@@ -46,12 +49,15 @@ pub(crate) fn run(plan: &Plan) -> Result<Output> {
     if plan.second_clone || plan.waits_for_start {
         return spawn(plan)?.wait_with_output();
     }
-    let Launched { unborn, control, streams: [stdin, stdout, stderr] } = launch(plan)?;
+    let Launched { unborn, control, streams: [stdin, stdout, stderr], devices } = launch(plan)?;
     drop(stdin);
     let (stdout, stderr) = read_both(stdout.map(Into::into), stderr.map(Into::into))
         .map_err(|error| Error::os("read", "standard output and error", error))?;
     let status = unborn.wait()?;
     Receiver::new(plan, &control).run(false)?;
+    if let Some(devices) = devices {
+        devices.keep();
+    }
     Ok(Output { status: ExitStatus::from_raw(status), stdout, stderr })
 }
 

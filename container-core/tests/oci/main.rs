@@ -3,4 +3,5 @@
 
 mod bad;
 mod bundle;
+mod net_devices;
 mod run;

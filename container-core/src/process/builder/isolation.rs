@@ -8,6 +8,7 @@ use crate::cgroup::Cgroup;
 use crate::idmap::IdMappings;
 use crate::mount::{Mount, Rootfs};
 use crate::namespace::Namespaces;
+use crate::net_device::NetDevice;
 use crate::process::Enter;
 
 impl ProcessBuilder {
@@ -62,6 +63,13 @@ impl ProcessBuilder {
     /// The NIS domain name, at most 64 bytes. Needs a new uts namespace.
     pub fn domainname(mut self, name: impl Into<OsString>) -> Self {
         self.description.domainname = Some(name.into());
+        self
+    }
+
+    /// Hands a network device of the caller's over. Needs a net namespace of
+    /// its own.
+    pub fn net_device(mut self, device: NetDevice) -> Self {
+        self.description.net_devices.push(device);
         self
     }
 
