@@ -2,11 +2,11 @@
 //! few; the first failure is reported with its index and ends the process.
 
 use crate::control::{Control, Slots};
-use crate::kernel::{self, EINVAL, EXIT_SETUP, Errno, sys};
+use crate::kernel::{self, EINVAL, EXIT_SETUP, Errno, RESOLVE_NO_SYMLINKS, Text, sys};
 use crate::machine::Machine;
 use crate::raw::{nr, nr_all};
 use crate::wire::{self, Op, Span, code, record};
-use crate::{credentials, mount, reap, start, terminal};
+use crate::{copy_up, credentials, device, mount, reap, start, terminal};
 
 /// Checks the plan, then carries it out; never returns.
 pub fn run(control: Control, slots: Slots, plan: &'static mut [u8]) -> ! {
@@ -40,9 +40,14 @@ impl Machine {
         self.detail = "";
         self.log_length = 0;
         match op.code {
-            code::OPEN_TREE..=code::READ_ONLY | code::PROPAGATION | code::PIVOT_ROOT => {
-                mount::perform(self, op)
+            code::MKDIR..=code::SYMLINK | code::DEVICE_NODE | code::DEVICE_LINK => {
+                device::perform(self, op)
             }
+            code::COPY_UP => copy_up::perform(self, op),
+            code::OPEN_TREE..=code::READ_ONLY
+            | code::PROPAGATION
+            | code::PIVOT_ROOT
+            | code::ATTACH_AT..=code::UNMOUNT => mount::perform(self, op),
             code::SET_UID..=code::SET_GROUPS
             | code::CAP_BOUNDING..=code::NO_NEW_PRIVS
             | code::SECCOMP => credentials::perform(self, op),
@@ -101,13 +106,14 @@ impl Machine {
             code::SET_DOMAINNAME => sys!(nr::SETDOMAINNAME, self.text(op.s).0, op.s.len).map(drop),
             code::LOOPBACK_UP => self.loopback_up(),
             code::WRITE_PROC => self.write_proc(op),
+            code::SYSCTL => self.write_setting(op),
             code::OPEN_PATH => {
                 let fd = kernel::open(self.text(op.s), op.x as usize)?;
                 self.fill(op.b, fd)
             }
             code::CHECK_DEVICE => {
                 let found = kernel::stat(self.slot(op.a)?)?;
-                let same = found.is_character_device(op.x as u32, op.y as u32);
+                let same = found.is_device(op.c == 1, op.x as u32, op.y as u32);
                 if same { Ok(()) } else { Err(kernel::ENODEV) }
             }
             code::CHDIR => self.change_directory(op),
@@ -168,6 +174,30 @@ impl Machine {
         self.detail = if genuine { "write" } else { "not a procfs file" };
         let written = if genuine { kernel::write_all(fd, self.bytes(op.t)) } else { Err(EINVAL) };
         kernel::close(fd);
+        written
+    }
+
+    /// Writes a file below `/proc/sys`, reached through procfs alone: without
+    /// symlinks and without another mount on the way (CVE-2025-52881).
+    fn write_setting(&mut self, op: &Op) -> Result<(), Errno> {
+        const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+        self.detail = "open /proc/sys";
+        let flags = kernel::O_PATH | kernel::O_DIRECTORY | kernel::O_NOFOLLOW;
+        let base = kernel::open(Text(c"/proc/sys".as_ptr().cast()), flags)?;
+        self.detail = "fstatfs";
+        let genuine = kernel::file_system(base) == Ok(PROC_SUPER_MAGIC);
+        self.detail = if genuine { "openat2" } else { "/proc is no procfs" };
+        let resolve = kernel::RESOLVE_BENEATH | kernel::RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
+        let opened = if genuine {
+            kernel::open_in(base, self.text(op.s), kernel::O_WRONLY, resolve)
+        } else {
+            Err(EINVAL)
+        };
+        kernel::close(base);
+        let file = opened?;
+        self.detail = "write";
+        let written = kernel::write_all(file, self.bytes(op.t));
+        kernel::close(file);
         written
     }
 

@@ -35,6 +35,7 @@ pub const ENODEV: i32 = 19;
 pub const ENOTDIR: i32 = 20;
 pub const EISDIR: i32 = 21;
 pub const EINVAL: i32 = 22;
+pub const ELOOP: i32 = 40;
 pub const EXDEV: i32 = 18;
 pub const ENOSYS: i32 = 38;
 pub const ECONNABORTED: i32 = 103;
@@ -125,6 +126,8 @@ struct OpenHow {
     resolve: u64,
 }
 
+pub const RESOLVE_NO_XDEV: u64 = 1;
+pub const RESOLVE_BENEATH: u64 = 8;
 pub const RESOLVE_NO_MAGICLINKS: u64 = 2;
 pub const RESOLVE_NO_SYMLINKS: u64 = 4;
 pub const RESOLVE_IN_ROOT: u64 = 0x10;
@@ -142,8 +145,12 @@ pub fn open_in(root: i32, path: Text, flags: usize, resolve: u64) -> Result<i32,
 /// What statx(2) tells, as far as the init asks.
 pub struct Stat {
     pub mode: u16,
+    pub uid: u32,
+    pub gid: u32,
     pub major: u32,
     pub minor: u32,
+    /// Of the last access and of the last change: seconds, nanoseconds.
+    pub times: [[u64; 2]; 2],
 }
 
 impl Stat {
@@ -155,8 +162,20 @@ impl Stat {
         self.mode & 0o17_0000 == 0o4_0000
     }
 
-    pub fn is_character_device(&self, major: u32, minor: u32) -> bool {
-        self.mode & 0o17_0000 == 0o2_0000 && self.major == major && self.minor == minor
+    /// The file type bits of the mode.
+    pub fn kind(&self) -> u16 {
+        self.mode & 0o17_0000
+    }
+
+    pub fn is_device(&self, block: bool, major: u32, minor: u32) -> bool {
+        let kind = if block { 0o6_0000 } else { 0o2_0000 };
+        self.kind() == kind && self.major == major && self.minor == minor
+    }
+
+    /// The device number as mknod(2) takes it.
+    pub fn device(&self) -> u64 {
+        let (major, minor) = (u64::from(self.major), u64::from(self.minor));
+        (major & 0xfff) << 8 | (major & !0xfff) << 32 | minor & 0xff | (minor & !0xff) << 12
     }
 }
 
@@ -181,9 +200,21 @@ pub fn stat(fd: i32) -> Result<Stat, Errno> {
         rdev_minor: 0,
         rest: [0; 15],
     };
-    const STATX_TYPE_MODE: usize = 3;
-    sys!(nr::STATX, fd, Text::EMPTY.0, AT_EMPTY_PATH, STATX_TYPE_MODE, &raw mut buffer)?;
-    Ok(Stat { mode: buffer.mode, major: buffer.rdev_major, minor: buffer.rdev_minor })
+    const STATX_BASIC_STATS: usize = 0x7ff;
+    sys!(nr::STATX, fd, Text::EMPTY.0, AT_EMPTY_PATH, STATX_BASIC_STATS, &raw mut buffer)?;
+    let [_, _, _, _, access, access_nanoseconds, _, _, _, _, change, change_nanoseconds] =
+        buffer.middle;
+    let [.., uid, gid] = buffer.head;
+    // A time's upper half is padding.
+    let half = |value: u64| value & 0xffff_ffff;
+    Ok(Stat {
+        mode: buffer.mode,
+        uid,
+        gid,
+        major: buffer.rdev_major,
+        minor: buffer.rdev_minor,
+        times: [[access, half(access_nanoseconds)], [change, half(change_nanoseconds)]],
+    })
 }
 
 /// The file system's magic number (statfs(2)).

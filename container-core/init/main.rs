@@ -18,7 +18,9 @@
 #![no_builtins]
 
 mod control;
+mod copy_up;
 mod credentials;
+mod device;
 mod interpret;
 mod kernel;
 mod machine;
@@ -27,6 +29,7 @@ mod mount;
 mod raw;
 mod reap;
 mod start;
+mod target;
 mod terminal;
 mod wire;
 

@@ -3,19 +3,22 @@
 //! inside the root, and what is mounted lands on that very descriptor.
 
 use crate::kernel::{
-    self, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, EEXIST, EINVAL, ENOENT, Errno, O_CLOEXEC, O_CREAT,
-    O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, Text, sys,
+    self, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, EINVAL, ENOENT, EPERM, Errno, O_CLOEXEC,
+    O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, Text, sys,
 };
 use crate::machine::Machine;
 use crate::raw::{nr, nr_all};
-use crate::wire::{Op, Span, code, setattr, target};
+use crate::target::Target;
+use crate::wire::{Op, code, setattr, target};
 
 const OPEN_TREE_CLONE: usize = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: usize = 4;
+const MOVE_MOUNT_T_SYMLINKS: usize = 0x10;
 const MOVE_MOUNT_T_EMPTY_PATH: usize = 0x40;
 const FSCONFIG_SET_FLAG: usize = 0;
 const FSCONFIG_SET_STRING: usize = 1;
 const FSCONFIG_CMD_CREATE: usize = 6;
+const MNT_DETACH: usize = 2;
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const MOUNT_ATTR_NOSUID: u64 = 2;
 const MOUNT_ATTR_NODEV: u64 = 4;
@@ -26,7 +29,7 @@ pub fn perform(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
         code::PROPAGATION => set_attributes(
             AT_FDCWD,
             c"/",
-            true,
+            op.a == 0,
             Attributes { propagation: op.x, ..Attributes::default() },
         ),
         code::OPEN_TREE => {
@@ -48,7 +51,14 @@ pub fn perform(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
             sys!(nr_all::MOVE_MOUNT, tree, Text::EMPTY.0, AT_FDCWD, c"/".as_ptr(), flags).map(drop)
         }
         code::TARGET => {
-            let fd = make_target(machine, op)?;
+            let wanted = Target {
+                root: machine.slot(op.a)?,
+                path: op.s,
+                strict: op.c & target::NO_SYMLINKS != 0,
+                make: op.c,
+                mode: op.x,
+            };
+            let fd = wanted.open(machine)?;
             machine.fill(op.b, fd)
         }
         code::MOVE_MOUNT => {
@@ -57,17 +67,16 @@ pub fn perform(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
             machine.release(op.b);
             Ok(())
         }
-        code::MKDIR => sys!(nr::MKDIRAT, machine.slot(op.a)?, machine.text(op.s).0, op.x).map(drop),
-        code::MKNOD => {
-            sys!(nr::MKNODAT, machine.slot(op.a)?, machine.text(op.s).0, op.x, op.y).map(drop)
-        }
-        code::SYMLINK => {
-            let (target, name) = (machine.text(op.t), machine.text(op.s));
-            sys!(nr::SYMLINKAT, target.0, machine.slot(op.a)?, name.0).map(drop)
-        }
         code::MASK => mask(machine, op),
         code::READ_ONLY => read_only(machine, op),
         code::PIVOT_ROOT => pivot_root(machine, op),
+        code::ATTACH_AT => {
+            let (tree, path) = (machine.slot(op.a)?, machine.text(op.s).0);
+            let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS;
+            sys!(nr_all::MOVE_MOUNT, tree, Text::EMPTY.0, AT_FDCWD, path, flags).map(drop)
+        }
+        code::CHROOT => chroot(machine, op),
+        code::UNMOUNT => unmount(machine, op),
         _ => Err(EINVAL),
     }
 }
@@ -132,92 +141,6 @@ fn file_system(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
 fn keep_log(machine: &mut Machine, context: i32) {
     if let Ok(length) = kernel::read(context, &mut machine.log) {
         machine.log_length = length;
-    }
-}
-
-/// Resolves a mount target inside the root, making what is missing.
-fn make_target(machine: &mut Machine, op: &Op) -> Result<i32, Errno> {
-    let root = machine.slot(op.a)?;
-    let strict = op.c & target::NO_SYMLINKS != 0;
-    let resolve = RESOLVE_IN_ROOT | if strict { RESOLVE_NO_SYMLINKS } else { 0 };
-    machine.detail = "openat2";
-    match kernel::open_in(root, machine.text(op.s), O_PATH, resolve) {
-        Err(ENOENT) if op.c & (target::DIRECTORY | target::FILE) != 0 => {}
-        other => return other,
-    }
-    for at in 1..op.s.len {
-        if machine.bytes(op.s).get(at as usize) == Some(&b'/') {
-            let made = make_prefix(machine, op, at, root, resolve)?;
-            kernel::close(made);
-        }
-    }
-    make_prefix(machine, op, op.s.len, root, resolve)
-}
-
-/// Opens the first `length` bytes of the target's path, making the last
-/// component if it is missing.
-fn make_prefix(
-    machine: &mut Machine,
-    op: &Op,
-    length: u32,
-    root: i32,
-    resolve: u64,
-) -> Result<i32, Errno> {
-    cut(machine, op.s, length, 0);
-    machine.detail = "openat2";
-    let opened = match kernel::open_in(root, machine.text(op.s), O_PATH, resolve) {
-        Err(ENOENT) => make_last(machine, op, length, root, resolve),
-        other => other,
-    };
-    cut(machine, op.s, length, b'/');
-    opened
-}
-
-fn make_last(
-    machine: &mut Machine,
-    op: &Op,
-    length: u32,
-    root: i32,
-    resolve: u64,
-) -> Result<i32, Errno> {
-    let path = machine.bytes(Span { at: op.s.at, len: length });
-    let slash = path.iter().rposition(|byte| *byte == b'/');
-    let parent = match slash {
-        None | Some(0) => kernel::open_in(root, Text(c".".as_ptr().cast()), O_PATH, resolve)?,
-        Some(at) => {
-            cut(machine, op.s, at as u32, 0);
-            let parent = kernel::open_in(root, machine.text(op.s), O_PATH | O_DIRECTORY, resolve);
-            cut(machine, op.s, at as u32, b'/');
-            parent?
-        }
-    };
-    let start = slash.map_or(0, |at| at as u32 + 1);
-    let name = machine.text(Span { at: op.s.at + start, len: 0 });
-    let file = length == op.s.len && op.c & target::FILE != 0;
-    machine.detail = if file { "openat O_CREAT" } else { "mkdirat" };
-    let made = if file {
-        let flags = O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-        sys!(nr::OPENAT, parent, name.0, flags, op.x).map(|fd| kernel::close(fd as i32))
-    } else {
-        sys!(nr::MKDIRAT, parent, name.0, op.x).map(drop)
-    };
-    let opened = match made {
-        Ok(()) | Err(EEXIST) => {
-            machine.detail = "openat2 of what was made";
-            kernel::open_in(parent, name, O_PATH | O_NOFOLLOW, RESOLVE_NO_SYMLINKS)
-        }
-        Err(errno) => Err(errno),
-    };
-    kernel::close(parent);
-    opened
-}
-
-/// Ends the path early, or restores the separator there.
-fn cut(machine: &mut Machine, path: Span, at: u32, byte: u8) {
-    if at < path.len
-        && let Some(place) = machine.bytes_mut(path).get_mut(at as usize)
-    {
-        *place = byte;
     }
 }
 
@@ -286,7 +209,6 @@ fn existing(machine: &Machine, op: &Op) -> Result<Option<i32>, Errno> {
 /// Makes the slot's mount the root and lets go of the old one: with both
 /// arguments `.`, the old root lies on top and is unmounted (pivot_root(2)).
 fn pivot_root(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
-    const MNT_DETACH: usize = 2;
     let here = c".".as_ptr();
     machine.detail = "fchdir";
     sys!(nr::FCHDIR, machine.slot(op.a)?)?;
@@ -298,4 +220,42 @@ fn pivot_root(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
     sys!(nr::CHDIR, c"/".as_ptr())?;
     machine.release(op.a);
     Ok(())
+}
+
+/// Makes the slot's mount, on top of the old root, the root of this process:
+/// the way where pivot_root(2) is impossible.
+fn chroot(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
+    let root = machine.slot(op.a)?;
+    machine.detail = "fchdir";
+    sys!(nr::FCHDIR, root)?;
+    if op.b == 1 {
+        machine.detail = "move_mount";
+        let flags = MOVE_MOUNT_F_EMPTY_PATH;
+        sys!(nr_all::MOVE_MOUNT, root, Text::EMPTY.0, AT_FDCWD, c"/".as_ptr(), flags)?;
+    }
+    machine.detail = "chroot";
+    sys!(nr::CHROOT, c".".as_ptr())?;
+    machine.detail = "chdir";
+    sys!(nr::CHDIR, c"/".as_ptr())?;
+    machine.release(op.a);
+    Ok(())
+}
+
+/// Takes a mount of the host's out of this namespace, or covers it where it
+/// is locked (`mount_namespaces(7)`).
+fn unmount(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
+    const UMOUNT_NOFOLLOW: usize = 8;
+    let path = machine.text(op.s);
+    match sys!(nr::UMOUNT2, path.0, MNT_DETACH | UMOUNT_NOFOLLOW) {
+        Err(EINVAL | EPERM) => {}
+        other => return other.map(drop),
+    }
+    machine.detail = "open";
+    let target = kernel::open(path, O_PATH | O_NOFOLLOW)?;
+    let cover = empty_directory(machine)?;
+    machine.detail = "move_mount";
+    let moved = move_onto(cover, target);
+    kernel::close(cover);
+    kernel::close(target);
+    moved
 }

@@ -116,6 +116,15 @@ pub mod nr {
     pub const EXECVEAT: usize = 322;
     pub const STATX: usize = 332;
     pub const FCHOWNAT: usize = 260;
+    pub const GETDENTS64: usize = 217;
+    pub const SENDFILE: usize = 40;
+    pub const READLINKAT: usize = 267;
+    pub const FCHMOD: usize = 91;
+    pub const UTIMENSAT: usize = 280;
+    pub const FLISTXATTR: usize = 196;
+    pub const FGETXATTR: usize = 193;
+    pub const FSETXATTR: usize = 190;
+    pub const CHROOT: usize = 161;
 }
 
 /// System call numbers that differ between architectures.
@@ -166,6 +175,15 @@ pub mod nr {
     pub const EXECVEAT: usize = 281;
     pub const STATX: usize = 291;
     pub const FCHOWNAT: usize = 54;
+    pub const GETDENTS64: usize = 61;
+    pub const SENDFILE: usize = 71;
+    pub const READLINKAT: usize = 78;
+    pub const FCHMOD: usize = 52;
+    pub const UTIMENSAT: usize = 88;
+    pub const FLISTXATTR: usize = 13;
+    pub const FGETXATTR: usize = 10;
+    pub const FSETXATTR: usize = 7;
+    pub const CHROOT: usize = 51;
 }
 
 /// System call numbers that are the same on every architecture (since 5.1).

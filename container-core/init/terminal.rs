@@ -24,7 +24,7 @@ fn open_pty(machine: &mut Machine, index: u32, op: &Op) -> Result<(), Errno> {
     machine.detail = "open";
     let master = kernel::open(machine.text(op.s), O_RDWR | O_NOCTTY | O_NOFOLLOW)?;
     machine.detail = "statx: not the pty multiplexer 5:2";
-    if !kernel::stat(master)?.is_character_device(5, 2) {
+    if !kernel::stat(master)?.is_device(false, 5, 2) {
         return Err(ENODEV);
     }
     machine.detail = "ioctl TIOCSPTLCK";

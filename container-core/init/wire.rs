@@ -169,6 +169,13 @@ pub mod code {
     pub const INIT: u32 = 49;
     pub const CLOSE_FROM: u32 = 50;
     pub const EXEC: u32 = 51;
+    pub const SYSCTL: u32 = 52;
+    pub const COPY_UP: u32 = 53;
+    pub const DEVICE_NODE: u32 = 54;
+    pub const ATTACH_AT: u32 = 55;
+    pub const CHROOT: u32 = 56;
+    pub const UNMOUNT: u32 = 57;
+    pub const DEVICE_LINK: u32 = 58;
     pub const ACCEPT: u32 = 62;
     pub const CHECK_EXEC: u32 = 63;
 }

@@ -92,7 +92,7 @@ pub use capability::{Capabilities, Capability, CapabilitySet};
 pub use container::{Container, ContainerBuilder};
 pub use error::{Error, ErrorKind, Result};
 pub use idmap::{IdMap, IdMappings};
-pub use mount::{Mount, Propagation, Rootfs};
+pub use mount::{Device, Mount, Propagation, Rootfs};
 pub use namespace::{NamespaceKind, Namespaces};
 pub use plan::Plan;
 pub use probe::{Facility, Probe, probe};

@@ -4,6 +4,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+mod mount;
+
+pub(crate) use mount::{MountChange, is_owner, mount_setattr, open_tree};
+
 #[allow(missing_docs, dead_code, unreachable_pub)]
 #[path = "../init/raw.rs"]
 pub(crate) mod raw;

@@ -87,7 +87,7 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::SET_GROUPS => Shape { a: Max(1), s: raw(4, 0, MAX_GROUPS), ..NONE },
         code::SET_HOSTNAME | code::SET_DOMAINNAME => text,
         code::WRITE_PROC => Shape { s: Bytes::Text, t: raw(1, 1, 4096), ..NONE },
-        code::PROPAGATION => Shape { x: Bits(0x001e_0000), ..NONE },
+        code::PROPAGATION => Shape { a: Max(1), x: Bits(0x001e_0000), ..NONE },
         code::OPEN_TREE => {
             Shape { a: SlotOrCwd, b: Fills, x: Bits(0x8_9901), s: Bytes::Text, ..NONE }
         }
@@ -108,7 +108,7 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::MASK => Shape { a: Slot, b: Slot, s: Bytes::Text, ..NONE },
         code::READ_ONLY => Shape { a: Slot, s: Bytes::Text, ..NONE },
         code::OPEN_PATH => Shape { b: Fills, x: Any, s: Bytes::Text, ..NONE },
-        code::CHECK_DEVICE => Shape { a: Slot, x: Any, y: Any, ..NONE },
+        code::CHECK_DEVICE => Shape { a: Slot, c: Max(1), x: Any, y: Any, ..NONE },
         code::PIVOT_ROOT => Shape { a: Takes, ..NONE },
         code::CHDIR => text,
         code::CLOSE => Shape { a: Takes, ..NONE },
@@ -128,6 +128,21 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::ACCEPT => Shape { a: Takes, ..NONE },
         code::CHECK_EXEC => Shape { s: Bytes::SomeList, ..NONE },
         code::EXEC => Shape { s: Bytes::SomeList, t: Bytes::SomeList, x: Any, y: Any, ..NONE },
+        code::SYSCTL => Shape { s: Bytes::Text, t: raw(1, 1, 4096), ..NONE },
+        code::COPY_UP => Shape { a: Slot, b: Slot, c: Max(1), s: Bytes::Text, ..NONE },
+        code::DEVICE_NODE => Shape {
+            a: Slot,
+            b: Any,
+            c: Any,
+            x: Bits(0x1_0000_ffff),
+            y: Any,
+            s: Bytes::Text,
+            ..NONE
+        },
+        code::ATTACH_AT => Shape { a: Slot, s: Bytes::Text, ..NONE },
+        code::CHROOT => Shape { a: Takes, b: Max(1), ..NONE },
+        code::UNMOUNT => text,
+        code::DEVICE_LINK => Shape { a: Slot, s: Bytes::Text, t: Bytes::Text, ..NONE },
         _ => return None,
     })
 }

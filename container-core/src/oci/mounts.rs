@@ -8,7 +8,8 @@ use super::field::{STEP, clean, invalid, no_nul, unsupported};
 use super::namespaces::id_mappings;
 use super::options::{Meaning, is_comment, meaning};
 use crate::error::{Error, Result};
-use crate::mount::{Mount, Propagation, Rootfs};
+use crate::idmap::IdMappings;
+use crate::mount::{Attribute, Attributes, Mount, Propagation, Rootfs};
 
 /// The root of the container.
 pub(super) fn rootfs(spec: &Spec, bundle: &Path) -> Result<Rootfs> {
@@ -103,15 +104,24 @@ fn mount(described: &Described, field: &str, bundle: &Path) -> Result<Mount> {
         described.gid_mappings().as_deref(),
         field,
     )?;
-    if mappings.is_some() {
-        return Err(unsupported(format!("{field}.uidMappings"), "not offered yet"));
-    }
     let typ = described.typ().as_deref().unwrap_or_default();
     no_nul(format_args!("{field}.type"), typ)?;
     if options.bind.is_some() || typ == "bind" {
-        return bind(described, &options, target, field, bundle);
+        let mount = bind(described, &options, target, field, bundle)?;
+        return Ok(with_id_map(mount, &options, mappings));
     }
-    file_system(typ, &options, target, field)
+    if mappings.is_some() || options.id_map.is_some() {
+        let reason = "only a bind mount can be id-mapped";
+        return Err(unsupported(format!("{field}.options"), reason));
+    }
+    let mount = file_system(typ, &options, target, field)?;
+    match described.source() {
+        // A name like the type's is what the kernel shows anyway.
+        Some(source) if !source.as_os_str().is_empty() && typ != "cgroup" => {
+            Ok(mount.option("source", source.as_os_str()))
+        }
+        _ => Ok(mount),
+    }
 }
 
 fn target(described: &Described, field: &str) -> Result<PathBuf> {
@@ -151,7 +161,10 @@ fn bind(
     })?;
     let mount = Mount::bind(source, target);
     let mount = if options.bind == Some(true) { mount } else { mount.without_submounts() };
-    with_attributes(mount, options, field)
+    if options.copy_up {
+        return Err(invalid(format!("{field}.options"), "only a tmpfs can start as a copy"));
+    }
+    Ok(with_attributes(mount, options))
 }
 
 fn file_system(typ: &str, options: &Options<'_>, target: PathBuf, field: &str) -> Result<Mount> {
@@ -165,12 +178,22 @@ fn file_system(typ: &str, options: &Options<'_>, target: PathBuf, field: &str) -
         "tmpfs" if target == Path::new("/dev") => Mount::dev(target),
         "tmpfs" => Mount::tmpfs(target),
         "devpts" => Mount::devpts(target),
-        "cgroup" => Mount::bind("/sys/fs/cgroup", target),
+        "cgroup" => Mount::cgroup(target),
         "cgroup2" => Mount::cgroup2(target),
         other => Mount::file_system(other, target),
     };
-    mount.attributes = 0;
+    (mount.tree, mount.top) = Default::default();
+    if typ == "cgroup" {
+        mount = mount.set(Attribute::ReadOnly);
+    }
     clear_options(&mut mount);
+    mount.tty_group = false;
+    let has_mode = options.data.iter().any(|(_, option)| option.starts_with("mode="));
+    mount.mode_of_target = typ == "tmpfs" && !has_mode;
+    if options.copy_up && typ != "tmpfs" {
+        return Err(invalid(format!("{field}.options"), "only a tmpfs can start as a copy"));
+    }
+    mount.copy_up = options.copy_up;
     for key in &options.superblock {
         mount = mount.option(*key, None::<&str>);
     }
@@ -180,23 +203,31 @@ fn file_system(typ: &str, options: &Options<'_>, target: PathBuf, field: &str) -
             None => mount.option(*option, None::<&str>),
         };
     }
-    with_attributes(mount, options, field)
+    Ok(with_attributes(mount, options))
 }
 
 fn clear_options(mount: &mut Mount) {
-    use crate::mount::Source;
-    if let Source::FileSystem { options, .. } | Source::Dev { options } = &mut mount.source {
+    if let Some(options) = mount.source.options_mut() {
         options.clear();
     }
 }
 
-fn with_attributes(mut mount: Mount, options: &Options<'_>, field: &str) -> Result<Mount> {
-    mount.attributes = options.set | options.recursive_set;
-    if options.id_map.is_some() || options.copy_up || options.recursive_clear != 0 {
-        return Err(unsupported(format!("{field}.options"), "not offered yet"));
+fn with_attributes(mut mount: Mount, options: &Options<'_>) -> Mount {
+    let top = Attributes { set: options.set, clear: options.clear };
+    mount.top = mount.top.then(top);
+    mount.tree = Attributes { set: options.recursive_set, clear: options.recursive_clear };
+    match options.propagation {
+        Some((kind, true)) => mount.propagation(kind),
+        Some((kind, false)) => mount.top_propagation(kind),
+        None => mount,
     }
-    if let Some((kind, _)) = options.propagation {
-        mount = mount.propagation(kind);
-    }
-    Ok(mount)
+}
+
+fn with_id_map(mount: Mount, options: &Options<'_>, mappings: Option<IdMappings>) -> Mount {
+    let mount = match (mappings, options.id_map) {
+        (Some(mappings), _) => mount.id_map(mappings),
+        (None, Some(_)) => mount.container_id_map(),
+        (None, None) => mount,
+    };
+    if options.id_map == Some(true) { mount.recursive_id_map() } else { mount }
 }

@@ -1,12 +1,10 @@
 //! The mount options that have a meaning of their own; all others are data for
 //! the file system.
 
-use crate::mount::{ATIME, NOATIME, NODEV, NOEXEC, NOSUID, NOSYMFOLLOW, Propagation, RDONLY};
-
-/// `MOUNT_ATTR_STRICTATIME`: one of the values of [`ATIME`].
-pub(super) const STRICTATIME: u64 = libc::MOUNT_ATTR_STRICTATIME;
-/// Directories keep their access times.
-pub(super) const NODIRATIME: u64 = libc::MOUNT_ATTR_NODIRATIME;
+use crate::mount::{
+    ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, Propagation, RDONLY,
+    STRICTATIME,
+};
 
 /// What an option means.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -22,16 +22,19 @@ pub(super) struct Assembly {
     pub(super) descriptors: Vec<Arc<OwnedFd>>,
     /// How many slots the parent fills with standard streams.
     stdio: u32,
+    /// How many mounts the parent opens at each launch; their slots follow.
+    prepared: u32,
     next: u32,
     free: Vec<Slot>,
 }
 
 impl Assembly {
     /// Starts with `stdio` slots for streams that are opened at spawn, then
-    /// one for each of `descriptors`.
-    pub(super) fn new(stdio: u32, descriptors: Vec<Arc<OwnedFd>>) -> Self {
-        let next = stdio + descriptors.len() as u32;
-        Self { steps: Vec::new(), descriptors, stdio, next, free: Vec::new() }
+    /// one for each of `descriptors`, then `prepared` for mounts that are
+    /// opened at spawn.
+    pub(super) fn new(stdio: u32, descriptors: Vec<Arc<OwnedFd>>, prepared: u32) -> Self {
+        let next = stdio + descriptors.len() as u32 + prepared;
+        Self { steps: Vec::new(), descriptors, stdio, prepared, next, free: Vec::new() }
     }
 
     pub(super) fn push(&mut self, op: Op, why: &'static str) {
@@ -57,8 +60,13 @@ impl Assembly {
         Some(Slot(self.stdio + index as u32))
     }
 
+    /// The slot of a mount that the parent opens.
+    pub(super) fn prepared(&self, index: usize) -> Slot {
+        Slot(self.stdio + self.descriptors.len() as u32 + index as u32)
+    }
+
     pub(super) fn inherited(&self) -> u32 {
-        self.stdio + self.descriptors.len() as u32
+        self.stdio + self.descriptors.len() as u32 + self.prepared
     }
 
     pub(super) fn slots(&self) -> u32 {

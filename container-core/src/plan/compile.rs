@@ -7,7 +7,7 @@ use super::assemble::Assembly;
 use super::op::{Event, Op, Slot};
 use super::streams::{count_slots, streams};
 use super::validate::{absolute, c_string};
-use super::{HostSteps, Plan, credentials, encode, exec, mounts, validate, wire};
+use super::{HostSteps, Plan, credentials, encode, exec, mounts, sysctl, validate, wire};
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
 use crate::mount::Source;
@@ -38,18 +38,24 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
     validate::check(description)?;
     let caller = Caller::now();
     let user = credentials::resolve_user(description)?;
-    let host = host_steps(description)?;
+    let mut host = host_steps(description)?;
     check_mapped(user.as_ref(), host.mappings.as_ref())?;
     check_caller_mapped(user.as_ref(), host.mappings.as_ref())?;
     let streams = streams(description);
     let stdio = count_slots(&streams);
-    let mut assembly = Assembly::new(stdio, descriptors(description));
+    let as_root = caller.is_root && caller.initial_user_namespace;
+    let can_mknod = as_root && !has_other_user_namespace(description);
+    let mappings = host.mappings.clone();
+    let context = mounts::Context::new(description, mappings.as_ref(), can_mknod, as_root)?;
+    host.mounts = context.host_mounts().to_vec();
+    let mut assembly = Assembly::new(stdio, descriptors(description), host.mounts.len() as u32);
     let scope = Scope { description, caller: &caller, host: &host, user: user.as_ref() };
     let second_clone = scope.add_namespaces(&mut assembly)?;
     scope.add_identity(&mut assembly);
     scope.add_host_names(&mut assembly)?;
+    sysctl::add(&mut assembly, description)?;
     if description.namespaces.is_new(NamespaceKind::Mount) {
-        mounts::add(&mut assembly, description, scope.can_mknod())?;
+        mounts::add(&mut assembly, &context)?;
     }
     let terminal = scope.add_streams(&mut assembly)?;
     scope.add_process_settings(&mut assembly)?;
@@ -70,6 +76,7 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
         descriptors: assembly.descriptors,
         reserved: 3 + description.passed.len() as u32,
         waits_for_start: description.waits_for_start,
+        stops_before_pivot: description.stops_before_pivot,
         companions: description.enter.as_ref().map(|enter| Arc::clone(&enter.companions)),
         second_clone,
     })
@@ -116,7 +123,14 @@ fn host_steps(description: &Description) -> Result<HostSteps> {
     let waits = mappings.is_some()
         || cgroup.as_ref().is_some_and(|group| group.needs_attach())
         || !net_devices.is_empty();
-    Ok(HostSteps { clone_flags, mappings, cgroup, net_devices, net_namespace, waits })
+    let mounts = Vec::new();
+    Ok(HostSteps { clone_flags, mappings, cgroup, net_devices, net_namespace, waits, mounts })
+}
+
+/// Whether it will be in another user namespace than the caller.
+fn has_other_user_namespace(description: &Description) -> bool {
+    let entered = description.enter.iter().any(|enter| enter.kinds.contains(&NamespaceKind::User));
+    entered || !matches!(description.namespaces.get(NamespaceKind::User), Namespace::Inherit)
 }
 
 /// Every id that the payload takes on must exist in its user namespace.
@@ -170,13 +184,6 @@ impl Scope<'_> {
     fn enters(&self, kind: NamespaceKind) -> bool {
         let entered = self.description.enter.iter().any(|enter| enter.kinds.contains(&kind));
         entered || matches!(self.description.namespaces.get(kind), Namespace::Join(_))
-    }
-
-    fn can_mknod(&self) -> bool {
-        self.caller.is_root
-            && self.caller.initial_user_namespace
-            && !self.is_new(NamespaceKind::User)
-            && !self.enters(NamespaceKind::User)
     }
 
     /// setgroups is forbidden where the caller wrote its single-id map itself.

@@ -39,6 +39,7 @@ mod mounts;
 mod op;
 mod root_files;
 mod streams;
+mod sysctl;
 mod validate;
 mod way_out;
 mod words;
@@ -49,6 +50,8 @@ pub(crate) mod wire;
 
 pub(crate) use assemble::InitStep;
 pub(crate) use compile::compile;
+pub(crate) use mounts::{HostMount, IdSource};
+pub(crate) use op::Event;
 pub use words::StartWords;
 
 /// Who carries a step out.
@@ -84,6 +87,9 @@ pub(crate) struct HostSteps {
     pub(crate) net_namespace: Option<Arc<OwnedFd>>,
     /// The init waits for one go-ahead before it depends on these.
     pub(crate) waits: bool,
+    /// Mounts that are opened for each process, for slots after the plan's own
+    /// descriptors.
+    pub(crate) mounts: Vec<HostMount>,
 }
 
 /// A compiled description: immutable, printable, good for any number of
@@ -100,6 +106,8 @@ pub struct Plan {
     pub(crate) reserved: u32,
     /// The payload is started by a later call.
     pub(crate) waits_for_start: bool,
+    /// The init reports before it switches the root, and waits.
+    pub(crate) stops_before_pivot: bool,
     /// Of the container that it is executed in: they are reaped with it.
     pub(crate) companions: Option<Arc<Companions>>,
     /// The exec'd process is a second clone, whose pidfd the init sends.
@@ -110,13 +118,14 @@ impl Plan {
     /// Every step in order: those of the host first as far as they precede.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
-        let mut steps = vec![Step {
-            actor: Actor::Host,
-            call: format!("clone3 {}", clone_flag_names(&self.host)),
-            why: "one system call makes the process and its namespaces; sharing memory until \
-                  exec, it copies nothing of the host",
-        }];
         let host = |call: String, why| Step { actor: Actor::Host, call, why };
+        let mut steps: Vec<Step> =
+            self.host.mounts.iter().map(|mount| host(mount.to_string(), mount.why())).collect();
+        steps.push(host(
+            self.clone_call(),
+            "one system call makes the process and its namespaces; sharing memory until exec, it \
+             copies nothing of the host",
+        ));
         if let Some(mappings) = &self.host.mappings {
             let uids = mappings.uids.to_string().trim_end().replace('\n', ", ");
             steps.push(host(
@@ -142,6 +151,11 @@ impl Plan {
             why: step.why,
         }));
         steps
+    }
+
+    /// The call that makes the process.
+    pub(crate) fn clone_call(&self) -> String {
+        format!("clone3 {}", clone_flag_names(&self.host))
     }
 
     /// Makes a process of it; what

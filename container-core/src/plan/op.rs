@@ -8,6 +8,7 @@ use super::encode::Encoder;
 use super::wire;
 
 mod credential;
+mod file;
 mod mount;
 mod process;
 
@@ -19,8 +20,20 @@ pub(crate) struct Slot(pub(crate) u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Event {
+    /// A starter was heard: what the init says when it takes the order.
+    Accepted = 0,
     /// Set up, waiting for the start.
     Created = 1,
+    /// All is mounted; the root is switched after the next go-ahead.
+    BeforePivot = 2,
+}
+
+/// The sort and the numbers of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeviceNumber {
+    pub(crate) block: bool,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
 }
 
 /// One operation.
@@ -28,56 +41,202 @@ pub(crate) enum Event {
 pub(crate) enum Op {
     WaitHost,
     Report(Event),
-    Setns { slot: Slot, flags: u64 },
-    Unshare { flags: u64 },
+    Setns {
+        slot: Slot,
+        flags: u64,
+    },
+    Unshare {
+        flags: u64,
+    },
     Fork,
     SetUid(u32),
     SetGid(u32),
-    SetGroups { groups: Vec<u32>, unless_denied: bool },
+    SetGroups {
+        groups: Vec<u32>,
+        unless_denied: bool,
+    },
     SetHostname(CString),
     SetDomainname(CString),
     LoopbackUp,
-    WriteProc { path: CString, data: Vec<u8> },
-    Propagation(u64),
-    OpenTree { path: CString, recursive: bool, out: Slot },
-    MountSetattr { slot: Slot, set: u64, clear: u64, propagation: u32, recursive: bool },
-    FsOpen { kind: CString, out: Slot },
-    FsSet { context: Slot, key: CString, value: CString },
-    FsFlag { context: Slot, key: CString },
-    FsCreate { context: Slot },
-    FsMount { context: Slot, attributes: u64, out: Slot },
+    WriteProc {
+        path: CString,
+        data: Vec<u8>,
+    },
+    Propagation {
+        flags: u64,
+        recursive: bool,
+    },
+    OpenTree {
+        path: CString,
+        recursive: bool,
+        out: Slot,
+    },
+    OpenTreeOf {
+        slot: Slot,
+        out: Slot,
+    },
+    MountSetattr {
+        slot: Slot,
+        set: u64,
+        clear: u64,
+        propagation: u32,
+        recursive: bool,
+    },
+    FsOpen {
+        kind: CString,
+        out: Slot,
+    },
+    FsSet {
+        context: Slot,
+        key: CString,
+        value: CString,
+    },
+    FsFlag {
+        context: Slot,
+        key: CString,
+    },
+    FsCreate {
+        context: Slot,
+    },
+    FsMount {
+        context: Slot,
+        attributes: u64,
+        out: Slot,
+    },
     AttachRoot(Slot),
-    Target { root: Slot, path: CString, make: u32, mode: u32, out: Slot },
-    MoveMount { mount: Slot, target: Slot, path: CString },
-    Mknod { dir: Slot, name: CString, mode: u32, device: (u32, u32) },
-    Symlink { dir: Slot, name: CString, target: CString },
-    Mask { root: Slot, path: CString, null: Slot },
-    ReadOnly { root: Slot, path: CString },
-    OpenPath { path: CString, flags: u64, out: Slot },
-    CheckDevice { slot: Slot, device: (u32, u32) },
+    AttachAt {
+        mount: Slot,
+        path: CString,
+    },
+    Target {
+        root: Slot,
+        path: CString,
+        make: u32,
+        mode: u32,
+        out: Slot,
+    },
+    MoveMount {
+        mount: Slot,
+        target: Slot,
+        path: CString,
+    },
+    Mkdir {
+        dir: Slot,
+        name: CString,
+        mode: u32,
+    },
+    Mknod {
+        dir: Slot,
+        name: CString,
+        mode: u32,
+        device: (u32, u32),
+    },
+    Symlink {
+        dir: Slot,
+        name: CString,
+        target: CString,
+    },
+    Mask {
+        root: Slot,
+        path: CString,
+        null: Slot,
+    },
+    ReadOnly {
+        root: Slot,
+        path: CString,
+    },
+    OpenPath {
+        path: CString,
+        flags: u64,
+        out: Slot,
+    },
+    CheckDevice {
+        slot: Slot,
+        device: DeviceNumber,
+    },
+    CopyUp {
+        root: Slot,
+        path: CString,
+        to: Slot,
+        contents: bool,
+    },
+    DeviceNode {
+        root: Slot,
+        path: CString,
+        mode: u32,
+        device: DeviceNumber,
+        uid: u32,
+        gid: u32,
+        strict: bool,
+    },
+    DeviceLink {
+        root: Slot,
+        path: CString,
+        target: CString,
+    },
+    Sysctl {
+        path: CString,
+        value: Vec<u8>,
+    },
     PivotRoot(Slot),
+    Chroot {
+        root: Slot,
+        move_there: bool,
+    },
+    Unmount(CString),
     Chdir(CString),
     Close(Slot),
     Umask(u32),
-    Rlimit { resource: u32, name: &'static str, soft: u64, hard: u64 },
+    Rlimit {
+        resource: u32,
+        name: &'static str,
+        soft: u64,
+        hard: u64,
+    },
     Setsid,
-    OpenPty { path: CString, rows: u16, columns: u16, owner: u32, out: Slot },
+    OpenPty {
+        path: CString,
+        rows: u16,
+        columns: u16,
+        owner: u32,
+        out: Slot,
+    },
     ControllingTty(Slot),
-    Dup { slot: Slot, to: u32 },
-    CapBounding { keep: u64, last: u32 },
+    Dup {
+        slot: Slot,
+        to: u32,
+    },
+    CapBounding {
+        keep: u64,
+        last: u32,
+    },
     KeepCaps,
-    CapSet { effective: u64, permitted: u64, inheritable: u64 },
+    CapSet {
+        effective: u64,
+        permitted: u64,
+        inheritable: u64,
+    },
     CapAmbient(u64),
     NoNewPrivs,
     Dumpable(bool),
     ParentDeath(u32),
     ResetSignals,
-    Seccomp { filter: Vec<u8>, flags: u64 },
-    Init { filter: Vec<u8>, flags: u64 },
+    Seccomp {
+        filter: Vec<u8>,
+        flags: u64,
+    },
+    Init {
+        filter: Vec<u8>,
+        flags: u64,
+    },
     CloseFrom(u32),
     Accept(Slot),
     CheckExec(Vec<CString>),
-    Exec { candidates: Vec<CString>, arguments: Vec<CString>, environment: Vec<CString> },
+    Exec {
+        candidates: Vec<CString>,
+        arguments: Vec<CString>,
+        environment: Vec<CString>,
+    },
 }
 
 impl Op {
@@ -85,6 +244,7 @@ impl Op {
     pub(super) fn encode(&self, to: &mut Encoder) -> wire::Op {
         self.encode_process(to)
             .or_else(|| self.encode_mount(to))
+            .or_else(|| self.encode_file(to))
             .or_else(|| self.encode_credential(to))
             .unwrap_or_default()
     }
@@ -94,6 +254,7 @@ impl Op {
     pub(crate) fn call_and_object(&self) -> (&'static str, String) {
         self.name_process()
             .or_else(|| self.name_mount())
+            .or_else(|| self.name_file())
             .or_else(|| self.name_credential())
             .unwrap_or_default()
     }

@@ -27,7 +27,7 @@ pub(super) fn open(description: &Description) -> Result<RootFiles> {
         None => "/".as_ref(),
         Some(Source::Bind { path, .. }) => path.as_path(),
         Some(Source::Detached(mount)) => return Ok(RootFiles(Arc::clone(mount))),
-        Some(Source::FileSystem { .. } | Source::Dev { .. }) => {
+        Some(Source::FileSystem { .. } | Source::Dev { .. } | Source::Cgroup { .. }) => {
             let reason = "names can't be looked up in a root that does not exist yet";
             return Err(Error::with(ErrorKind::Unsupported, "resolve user", "", reason)
                 .hint("give the user by number, such as 1000:1000"));

@@ -6,6 +6,7 @@ use super::assemble::Assembly;
 use super::compile::Scope;
 use super::op::{Op, Slot};
 use super::validate::absolute;
+use super::wire::target;
 use crate::error::{Error, Result};
 use crate::mount::Source;
 use crate::process::{Description, Stdio};
@@ -47,6 +48,7 @@ impl Scope<'_> {
                 Op::OpenPty { path, rows: size.rows, columns: size.columns, owner, out },
                 "a terminal of the container's own; its master goes to the parent",
             );
+            self.add_console(assembly, out)?;
             for to in 0..3 {
                 assembly.push(Op::Dup { slot: out, to }, "the terminal is the standard stream");
             }
@@ -61,6 +63,31 @@ impl Scope<'_> {
             }
         }
         Ok(terminal)
+    }
+
+    /// The terminal as `/dev/console`, where `/dev` is the container's own.
+    fn add_console(&self, assembly: &mut Assembly, terminal: Slot) -> Result<()> {
+        let own = self.description.mounts.iter().rev().find(|mount| mount.target() == "/dev");
+        let own = own.is_some_and(|mount| mount.source.kind().is_some());
+        if !own || self.description.rootfs.is_none() {
+            return Ok(());
+        }
+        let (root, tree, place) = (assembly.slot(), assembly.slot(), assembly.slot());
+        let flags = (libc::O_PATH | libc::O_DIRECTORY) as u64;
+        let slash = CString::from(c"/");
+        let why = "the new root, to resolve the target in";
+        assembly.push(Op::OpenPath { path: slash, flags, out: root }, why);
+        let why = "the terminal's own node, by its descriptor";
+        assembly.push(Op::OpenTreeOf { slot: terminal, out: tree }, why);
+        let (path, mode) = (CString::from(c"dev/console"), 0o600);
+        let make = target::FILE | target::NO_SYMLINKS;
+        let why = "where programs look for the console";
+        assembly.push(Op::Target { root, path: path.clone(), make, mode, out: place }, why);
+        let why = "the console is the container's terminal";
+        assembly.push(Op::MoveMount { mount: tree, target: place, path }, why);
+        assembly.push(Op::Close(root), "done with it");
+        [place, tree, root].into_iter().for_each(|slot| assembly.reuse(slot));
+        Ok(())
     }
 
     /// Where the pty multiplexer is: in the mounted devpts, if there is one.

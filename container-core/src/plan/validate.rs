@@ -4,8 +4,8 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
+use super::{mounts, sysctl};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mount::{MISPLACED_OPTION, Mount, Source};
 use crate::namespace::{Namespace, NamespaceKind};
 use crate::net_device::NetDevice;
 use crate::process::Description;
@@ -16,7 +16,8 @@ const MAX_HOSTNAME: usize = 64;
 pub(super) fn check(description: &Description) -> Result<()> {
     check_program(description)?;
     check_namespaces(description)?;
-    check_mounts(description)?;
+    mounts::check(description)?;
+    sysctl::check(description)?;
     check_net_devices(description)?;
     check_limits(description)
 }
@@ -61,7 +62,9 @@ fn check_namespaces(description: &Description) -> Result<()> {
     let changes_mounts = description.rootfs.is_some()
         || !description.mounts.is_empty()
         || !description.masked.is_empty()
-        || !description.read_only.is_empty();
+        || !description.read_only.is_empty()
+        || !description.devices.is_empty()
+        || description.default_devices;
     if changes_mounts && !namespaces.is_new(NamespaceKind::Mount) {
         return Err(needs(NamespaceKind::Mount, "check mounts", String::new()));
     }
@@ -76,75 +79,6 @@ fn check_hostname(step: &'static str, name: &OsStr) -> Result<()> {
     if name.is_empty() || name.len() > MAX_HOSTNAME {
         let reason = format!("{} bytes; the kernel takes 1 to {MAX_HOSTNAME}", name.len());
         return Err(Error::invalid(step, name.to_string_lossy(), reason));
-    }
-    Ok(())
-}
-
-fn check_mounts(description: &Description) -> Result<()> {
-    if let Some(rootfs) = &description.rootfs {
-        check_source("check rootfs", &rootfs.source, true)?;
-    }
-    for mount in &description.mounts {
-        check_mount(mount)?;
-    }
-    for path in description.masked.iter().chain(&description.read_only) {
-        if inside("check path", path)?.as_bytes() == b"." {
-            let reason = "the root itself can't be covered";
-            return Err(Error::invalid("check path", path.to_string_lossy(), reason)
-                .hint("Rootfs::read_only makes the root read-only"));
-        }
-    }
-    Ok(())
-}
-
-fn check_mount(mount: &Mount) -> Result<()> {
-    let step = "check mount";
-    let target = mount.target.to_string_lossy();
-    if mount.attributes & MISPLACED_OPTION != 0 {
-        let reason = "a bind or detached mount takes no file system options";
-        return Err(Error::invalid(step, target, reason));
-    }
-    if inside(step, &mount.target)?.as_bytes() == b"." {
-        return Err(Error::invalid(step, target, "the root itself is given by rootfs"));
-    }
-    check_source(step, &mount.source, false)
-}
-
-fn check_source(step: &'static str, source: &Source, directory: bool) -> Result<()> {
-    match source {
-        Source::Bind { path, .. } => {
-            absolute(step, path)?;
-            let found = std::fs::metadata(path)
-                .map_err(|error| Error::os(step, path.to_string_lossy(), error))?;
-            if directory && !found.is_dir() {
-                return Err(Error::invalid(step, path.to_string_lossy(), "not a directory"));
-            }
-        }
-        Source::FileSystem { kind, options } => {
-            c_string(step, kind)?;
-            check_options(step, options)?;
-        }
-        Source::Dev { options } => check_options(step, options)?,
-        Source::Detached(_) => {}
-    }
-    Ok(())
-}
-
-fn check_options(
-    step: &'static str,
-    options: &[(std::ffi::OsString, Option<std::ffi::OsString>)],
-) -> Result<()> {
-    /// The longest string that fsconfig(2) takes.
-    const MAX_OPTION: usize = 255;
-    for (key, value) in options {
-        c_string(step, key)?;
-        let Some(value) = value else { continue };
-        c_string(step, value)?;
-        if value.len() > MAX_OPTION {
-            let object = format!("{}={}", key.to_string_lossy(), value.to_string_lossy());
-            let reason = format!("fsconfig takes values of at most {MAX_OPTION} bytes");
-            return Err(Error::invalid(step, object, reason));
-        }
     }
     Ok(())
 }

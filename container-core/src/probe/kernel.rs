@@ -5,7 +5,7 @@ use super::Facility;
 use super::raw::RefusedCall;
 
 /// A version of Linux, major and minor.
-pub(super) type Version = (u32, u32);
+pub(crate) type Version = (u32, u32);
 
 /// A system call, the version that brought it, and what it is for.
 const CALLS: [(&str, RefusedCall, Version, &str); 7] = [
@@ -29,7 +29,7 @@ pub(super) fn facilities() -> Vec<Facility> {
 }
 
 /// The version of the running kernel; 0.0 if it isn't known.
-pub(super) fn version() -> Version {
+pub(crate) fn version() -> Version {
     uname().map_or((0, 0), |names| parse_version(&names.release().to_string_lossy()))
 }
 

@@ -26,6 +26,8 @@ mod security;
 mod status;
 mod tools;
 
+pub(crate) use kernel::version as kernel_version;
+
 use std::fmt;
 
 use status::Status;

@@ -10,7 +10,7 @@ use super::stdio::{Stdio, WindowSize};
 use crate::capability::Capabilities;
 use crate::cgroup::Cgroup;
 use crate::idmap::IdMappings;
-use crate::mount::{Mount, Rootfs};
+use crate::mount::{Device, Mount, Rootfs};
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::net_device::NetDevice;
 use crate::rlimit::Rlimit;
@@ -45,6 +45,14 @@ pub(crate) struct Description {
     pub(crate) rootfs: Option<Rootfs>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) net_devices: Vec<NetDevice>,
+    pub(crate) mount_label: Option<OsString>,
+    pub(crate) devices: Vec<Device>,
+    /// The usual devices and links are made in whatever `/dev` is.
+    pub(crate) default_devices: bool,
+    pub(crate) sysctls: Vec<(String, OsString)>,
+    /// The init reports and waits when all mounts are there, before the root
+    /// is switched.
+    pub(crate) stops_before_pivot: bool,
     pub(crate) masked: Vec<PathBuf>,
     pub(crate) read_only: Vec<PathBuf>,
     pub(crate) hostname: Option<OsString>,

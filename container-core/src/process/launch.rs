@@ -11,7 +11,7 @@ use nix::sys::socket::{MsgFlags, send};
 
 use super::clone::{self, Birth, Born};
 use super::stdio;
-use super::{image, mappings};
+use super::{host_mounts, image, mappings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net_device::{self, HandedOver};
 use crate::plan::Plan;
@@ -34,7 +34,7 @@ impl Unborn {
         self.0.take()
     }
 
-    fn pid(&self) -> u32 {
+    pub(super) fn pid(&self) -> u32 {
         self.0.as_ref().map_or(0, |born| born.pid)
     }
 
@@ -126,7 +126,7 @@ fn above(descriptor: Arc<OwnedFd>, reserved: u32) -> Result<Arc<OwnedFd>> {
 type OurEnds = [Option<OwnedFd>; 3];
 
 /// Opens the streams and collects the descriptors of the inherited slots: the
-/// child's ends, then what the plan owns.
+/// child's ends, then what the plan owns, then the mounts opened for it.
 fn fill_slots(plan: &Plan) -> Result<(OurEnds, Vec<Arc<OwnedFd>>)> {
     let mut ours = [None, None, None];
     let mut slots = Vec::with_capacity(3 + plan.descriptors.len());
@@ -138,6 +138,9 @@ fn fill_slots(plan: &Plan) -> Result<(OurEnds, Vec<Arc<OwnedFd>>)> {
     }
     for descriptor in &plan.descriptors {
         slots.push(above(Arc::clone(descriptor), plan.reserved)?);
+    }
+    for mount in host_mounts::open(&plan.host.mounts)? {
+        slots.push(above(Arc::new(mount), plan.reserved)?);
     }
     Ok((ours, slots))
 }
@@ -189,7 +192,7 @@ fn make(
 
 /// A failed clone in words: which of the flags could be meant.
 fn clone_error(plan: &Plan, step: &'static str, error: std::io::Error) -> Error {
-    let object = plan.steps().first().map(|step| step.call.clone()).unwrap_or_default();
+    let object = plan.clone_call();
     let errno = error.raw_os_error();
     let failed = Error::os(step, object, error);
     match errno {

@@ -25,6 +25,7 @@ mod clone;
 mod companions;
 mod description;
 mod handle;
+mod host_mounts;
 mod image;
 #[cfg(test)]
 mod interpreter_tests;

@@ -9,7 +9,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::wire::{self, Record, record};
-use crate::plan::{Plan, StartWords};
+use crate::plan::{Event, Plan, StartWords};
 
 /// What turns the init's records into words.
 #[derive(Clone, Copy)]
@@ -47,13 +47,20 @@ impl<'a> Receiver<'a> {
     /// report. After a failure on to the end of file, as a second clone may
     /// still be told.
     pub(super) fn run(&mut self, until_created: bool) -> Result<bool> {
+        self.run_until(&[Event::Accepted, Event::Created], until_created)
+    }
+
+    /// Likewise for other events.
+    pub(super) fn run_until(&mut self, events: &[Event], until_created: bool) -> Result<bool> {
         let mut kept = Vec::new();
         let (mut failure, mut created) = (None, false);
         loop {
             let read = self.receive(&mut kept)?;
             while let Some((record, text)) = take_record(&mut kept) {
                 match self.handle(record, &text) {
-                    Ok(reached) => created |= reached,
+                    Ok(reached) => {
+                        created |= events.iter().any(|event| reached == Some(*event as i32))
+                    }
                     Err(error) => failure = failure.or(Some(error)),
                 }
             }
@@ -111,8 +118,8 @@ impl<'a> Receiver<'a> {
         Ok(read)
     }
 
-    /// True for the created report.
-    fn handle(&mut self, record: Record, text: &str) -> Result<bool> {
+    /// The event that a report tells.
+    fn handle(&mut self, record: Record, text: &str) -> Result<Option<i32>> {
         match record.kind {
             record::FAILED => Err(match self.teller {
                 Teller::Plan(plan) => plan.failure(record.op, record.value, text),
@@ -122,8 +129,8 @@ impl<'a> Receiver<'a> {
                 let words = wire::Refusal::words(record.value);
                 Err(Error::with(ErrorKind::Init, "check plan", format!("op {}", record.op), words))
             }
-            record::REACHED => Ok(true),
-            record::FORKED | record::TERMINAL => Ok(false),
+            record::REACHED => Ok(Some(record.value)),
+            record::FORKED | record::TERMINAL => Ok(None),
             kind => {
                 let object = format!("record of kind {kind}");
                 Err(Error::with(ErrorKind::Init, "read control", object, "unknown"))
@@ -161,7 +168,7 @@ mod tests {
         let plan = builder.wait_for_start().plan().unwrap();
         let (ours, init) = UnixStream::pair().unwrap();
         let message = |kind: u16| {
-            let words = [wire::RECORD_MAGIC, u32::from(kind), 0, 0];
+            let words = [wire::RECORD_MAGIC, u32::from(kind), 0, Event::Created as u32];
             words.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>()
         };
         let (reached, forked) = (message(record::REACHED), message(record::FORKED));

@@ -17,13 +17,33 @@ use super::handle::{ExitStatus, Output, Process, Streams, read_both};
 use super::launch::{GO, Launched, Unborn, launch, send_blocking};
 use super::receive::Receiver;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
+use crate::plan::{Event, Plan};
 
 /// Makes the process that the plan describes; returns when its program has
 /// been executed, or waits to be started.
 pub(crate) fn spawn(plan: &Plan) -> Result<Process> {
+    spawn_with(plan, |_| Ok(()))
+}
+
+/// Likewise; where the plan stops before the root is switched, `before_pivot`
+/// runs then, with the number of the process, which waits and so keeps it: in
+/// its namespaces hooks are to run. A failure of it ends the process.
+pub(crate) fn spawn_with(
+    plan: &Plan,
+    before_pivot: impl FnOnce(u32) -> Result<()>,
+) -> Result<Process> {
     let Launched { unborn, control, streams, devices } = launch(plan)?;
     let mut receiver = Receiver::new(plan, &control);
+    if plan.stops_before_pivot {
+        receiver.run_until(&[Event::BeforePivot], true)?;
+        let mut second = receiver.forked.take().map(|pidfd| Unborn::new(Born { pid: 0, pidfd }));
+        if let Some(second) = &mut second {
+            second.find_pid();
+        }
+        before_pivot(second.as_ref().unwrap_or(&unborn).pid())?;
+        send_blocking(&control, GO);
+        receiver.forked = second.and_then(Unborn::finish).map(|born| born.pidfd);
+    }
     let created = receiver.run(plan.waits_for_start);
     let Receiver { forked, terminal, .. } = receiver;
     let second = forked.map(|pidfd| Unborn::new(Born { pid: 0, pidfd }));
@@ -46,7 +66,7 @@ pub(crate) fn spawn(plan: &Plan) -> Result<Process> {
 /// Runs it to its end. The caller is woken once, at the end: what spawning
 /// would have told (that the program was executed, or why not) is read then.
 pub(crate) fn run(plan: &Plan) -> Result<Output> {
-    if plan.second_clone || plan.waits_for_start {
+    if plan.second_clone || plan.waits_for_start || plan.stops_before_pivot {
         return spawn(plan)?.wait_with_output();
     }
     let Launched { unborn, control, streams: [stdin, stdout, stderr], devices } = launch(plan)?;

@@ -3,16 +3,26 @@
 use super::super::encode::Encoder;
 use super::super::wire::{self, code};
 use super::{Op, op, shown};
+use crate::mount::{Propagation, attribute_names};
 
 impl Op {
     pub(super) fn encode_mount(&self, to: &mut Encoder) -> Option<wire::Op> {
         Some(match self {
-            Self::Propagation(flags) => wire::Op { x: *flags, ..op(code::PROPAGATION) },
+            Self::Propagation { flags, recursive } => {
+                wire::Op { a: u32::from(!*recursive), x: *flags, ..op(code::PROPAGATION) }
+            }
             Self::OpenTree { path, recursive, out } => wire::Op {
                 a: wire::CWD,
                 b: out.0,
                 x: OPEN_TREE_CLONE | if *recursive { AT_RECURSIVE } else { 0 },
                 s: to.text(path),
+                ..op(code::OPEN_TREE)
+            },
+            Self::OpenTreeOf { slot, out } => wire::Op {
+                a: slot.0,
+                b: out.0,
+                x: OPEN_TREE_CLONE,
+                s: to.text(c""),
                 ..op(code::OPEN_TREE)
             },
             Self::MountSetattr { slot, set, clear, propagation, recursive } => wire::Op {
@@ -37,6 +47,9 @@ impl Op {
                 wire::Op { a: context.0, b: out.0, x: *attributes, ..op(code::FS_MOUNT) }
             }
             Self::AttachRoot(slot) => wire::Op { a: slot.0, ..op(code::ATTACH_ROOT) },
+            Self::AttachAt { mount, path } => {
+                wire::Op { a: mount.0, s: to.text(path), ..op(code::ATTACH_AT) }
+            }
             Self::Target { root, path, make, mode, out } => wire::Op {
                 a: root.0,
                 b: out.0,
@@ -48,16 +61,6 @@ impl Op {
             Self::MoveMount { mount, target, .. } => {
                 wire::Op { a: mount.0, b: target.0, ..op(code::MOVE_MOUNT) }
             }
-            Self::Mknod { dir, name, mode, device } => wire::Op {
-                a: dir.0,
-                x: u64::from(*mode),
-                y: device_number(*device),
-                s: to.text(name),
-                ..op(code::MKNOD)
-            },
-            Self::Symlink { dir, name, target } => {
-                wire::Op { a: dir.0, s: to.text(name), t: to.text(target), ..op(code::SYMLINK) }
-            }
             Self::Mask { root, path, null } => {
                 wire::Op { a: root.0, b: null.0, s: to.text(path), ..op(code::MASK) }
             }
@@ -65,6 +68,10 @@ impl Op {
                 wire::Op { a: root.0, s: to.text(path), ..op(code::READ_ONLY) }
             }
             Self::PivotRoot(slot) => wire::Op { a: slot.0, ..op(code::PIVOT_ROOT) },
+            Self::Chroot { root, move_there } => {
+                wire::Op { a: root.0, b: u32::from(*move_there), ..op(code::CHROOT) }
+            }
+            Self::Unmount(path) => wire::Op { s: to.text(path), ..op(code::UNMOUNT) },
             _ => return None,
         })
     }
@@ -72,10 +79,20 @@ impl Op {
     /// The call and its object.
     pub(super) fn name_mount(&self) -> Option<(&'static str, String)> {
         Some(match self {
-            Self::Propagation(_) => ("mount_setattr", "/ private, recursive".into()),
+            Self::Propagation { flags, recursive } => {
+                let name = Propagation::flag_name(*flags);
+                let extent = if *recursive { ", recursive" } else { "" };
+                ("mount_setattr", format!("/ {name}{extent}"))
+            }
             Self::OpenTree { path, .. } => ("open_tree", shown(path)),
-            Self::MountSetattr { set, clear, .. } => {
-                ("mount_setattr", crate::mount::attribute_names(*set, *clear))
+            Self::OpenTreeOf { .. } => ("open_tree", "descriptor".into()),
+            Self::MountSetattr { set, clear, propagation, recursive, .. } => {
+                let attributes = attribute_names(*set, *clear);
+                let propagation = Propagation::flag_name(u64::from(*propagation));
+                let extent = if *recursive { "recursive" } else { "" };
+                let parts = [attributes.as_str(), propagation, extent];
+                let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+                ("mount_setattr", parts.join(","))
             }
             Self::FsOpen { kind, .. } => ("fsopen", shown(kind)),
             Self::FsSet { key, value, .. } => {
@@ -83,21 +100,16 @@ impl Op {
             }
             Self::FsFlag { key, .. } => ("fsconfig", shown(key)),
             Self::FsCreate { .. } => ("fsconfig", "create".into()),
-            Self::FsMount { attributes, .. } => {
-                ("fsmount", crate::mount::attribute_names(*attributes, 0))
-            }
+            Self::FsMount { attributes, .. } => ("fsmount", attribute_names(*attributes, 0)),
             Self::AttachRoot(_) => ("move_mount", "/".into()),
+            Self::AttachAt { path, .. } => ("move_mount", shown(path)),
             Self::Target { path, .. } => ("openat2", format!("/{}", shown(path))),
             Self::MoveMount { path, .. } => ("move_mount", format!("/{}", shown(path))),
-            Self::Mknod { name, device: (major, minor), .. } => {
-                ("mknodat", format!("{} {major}:{minor}", shown(name)))
-            }
-            Self::Symlink { name, target, .. } => {
-                ("symlinkat", format!("{} -> {}", shown(name), shown(target)))
-            }
             Self::Mask { path, .. } => ("mask", format!("/{}", shown(path))),
             Self::ReadOnly { path, .. } => ("make read-only", format!("/{}", shown(path))),
             Self::PivotRoot(_) => ("pivot_root", ".".into()),
+            Self::Chroot { .. } => ("chroot", ".".into()),
+            Self::Unmount(path) => ("umount2", shown(path)),
             _ => return None,
         })
     }
@@ -105,7 +117,3 @@ impl Op {
 
 const OPEN_TREE_CLONE: u64 = 1;
 const AT_RECURSIVE: u64 = 0x8000;
-
-fn device_number((major, minor): (u32, u32)) -> u64 {
-    libc::makedev(major, minor)
-}

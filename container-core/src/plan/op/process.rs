@@ -23,12 +23,6 @@ impl Op {
             Self::OpenPath { path, flags, out } => {
                 wire::Op { b: out.0, x: *flags, s: to.text(path), ..op(code::OPEN_PATH) }
             }
-            Self::CheckDevice { slot, device: (major, minor) } => wire::Op {
-                a: slot.0,
-                x: u64::from(*major),
-                y: u64::from(*minor),
-                ..op(code::CHECK_DEVICE)
-            },
             Self::Chdir(path) => wire::Op { s: to.text(path), ..op(code::CHDIR) },
             Self::Close(slot) => wire::Op { a: slot.0, ..op(code::CLOSE) },
             Self::Umask(mask) => wire::Op { a: *mask, ..op(code::UMASK) },
@@ -82,7 +76,6 @@ impl Op {
             Self::LoopbackUp => ("SIOCSIFFLAGS", "lo".into()),
             Self::WriteProc { path, .. } => ("write", shown(path)),
             Self::OpenPath { path, .. } => ("open", shown(path)),
-            Self::CheckDevice { device, .. } => ("check device", format!("{device:?}")),
             Self::Chdir(path) => ("chdir", shown(path)),
             Self::Close(_) => ("close", String::new()),
             Self::Umask(mask) => ("umask", format!("{mask:04o}")),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::ProcessBuilder;
 use crate::cgroup::Cgroup;
 use crate::idmap::IdMappings;
-use crate::mount::{Mount, Rootfs};
+use crate::mount::{Device, Mount, Rootfs};
 use crate::namespace::Namespaces;
 use crate::net_device::NetDevice;
 use crate::process::Enter;
@@ -38,6 +38,47 @@ impl ProcessBuilder {
     /// Adds a mount; the order counts. Needs a new mount namespace.
     pub fn mount(mut self, mount: Mount) -> Self {
         self.description.mounts.push(mount);
+        self
+    }
+
+    /// The SELinux label of all new file systems that can have one (`tmpfs`,
+    /// `devpts`, disks), their mount option `context`.
+    ///
+    /// Making the plan fails as
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where SELinux is not in
+    /// use.
+    pub fn mount_label(mut self, label: impl Into<OsString>) -> Self {
+        self.description.mount_label = Some(label.into());
+        self
+    }
+
+    /// Adds a device node, made after all mounts. Needs a root of its own. In a
+    /// user namespace the host's node of that number is bound instead.
+    pub fn device(mut self, device: Device) -> Self {
+        self.description.devices.push(device);
+        self
+    }
+
+    /// Makes the usual devices and links of [`Mount::dev`] in whatever `/dev`
+    /// is when all mounts are done, where they are not there yet.
+    pub fn default_devices(mut self, on: bool) -> Self {
+        self.description.default_devices = on;
+        self
+    }
+
+    /// Sets a kernel setting ([sysctl(8)]) of the process's own namespaces;
+    /// `net.core.somaxconn` and `net/core/somaxconn` are the same.
+    ///
+    /// Only what a namespace of its own confines: `net.*` (net), `fs.mqueue.*`
+    /// and `kernel.{msgmax,msgmnb,msgmni,sem,shmall,shmmax,shmmni,shm_rmid_forced}`
+    /// (ipc), `kernel.domainname` (uts). Anything else is refused when the plan
+    /// is made, `kernel.hostname` for [`hostname`](Self::hostname)'s sake. The
+    /// setting is written through the host's procfs before the root is
+    /// switched, so that no content of the root can lead it elsewhere.
+    ///
+    /// [sysctl(8)]: https://man7.org/linux/man-pages/man8/sysctl.8.html
+    pub fn sysctl(mut self, key: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.description.sysctls.push((key.into(), value.into()));
         self
     }
 
@@ -77,6 +118,14 @@ impl ProcessBuilder {
     /// (`CLONE_INTO_CGROUP`), by one attach pass on v1.
     pub fn cgroup(mut self, cgroup: Cgroup) -> Self {
         self.description.cgroup = Some(cgroup);
+        self
+    }
+
+    /// Stops when all mounts are there and the root is not switched yet, for
+    /// hooks; see [`crate::process::spawn_with`].
+    #[allow(dead_code)] // for hooks
+    pub(crate) fn stop_before_pivot(mut self) -> Self {
+        self.description.stops_before_pivot = true;
         self
     }
 
