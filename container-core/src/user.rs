@@ -169,6 +169,7 @@ pub struct UserSpec {
     group: Option<Principal>,
     additional_gids: Option<Vec<u32>>,
     umask: Option<u32>,
+    finds_home: bool,
 }
 
 impl UserSpec {
@@ -186,6 +187,7 @@ impl UserSpec {
             group: Some(Principal::Id(0)),
             additional_gids: None,
             umask: None,
+            finds_home: false,
         }
     }
 
@@ -208,6 +210,20 @@ impl UserSpec {
     pub fn with_umask(mut self, umask: u32) -> Result<Self> {
         self.umask = User::root().with_umask(umask)?.umask;
         Ok(self)
+    }
+
+    /// Looks the home directory up also where both ids are given; `/` where the
+    /// passwd file has none. It is then no error that this file can't be read.
+    #[must_use]
+    pub fn with_home(mut self) -> Self {
+        self.finds_home = true;
+        self
+    }
+
+    /// Whether the home directory is looked up though both ids are given.
+    #[must_use]
+    pub fn finds_home(&self) -> bool {
+        self.finds_home
     }
 
     /// The supplementary groups, if they are given.
@@ -285,7 +301,8 @@ impl UserSpec {
                 (own_gid, member.map_or_else(Vec::new, |name| groups_of(group, name)))
             }
         };
-        let home = entry.and_then(|account| account.home());
+        let root = || self.finds_home.then(|| PathBuf::from("/"));
+        let home = entry.and_then(|account| account.home()).or_else(root);
         let gids = match &self.additional_gids {
             Some(gids) => gids.clone(),
             None => {
@@ -317,7 +334,7 @@ impl FromStr for UserSpec {
         };
         let part = |part: &str| principal(part).map_err(|reason| refuse(text, reason));
         let (user, group) = (part(user)?, group.map(part).transpose()?);
-        Ok(Self { user, group, additional_gids: None, umask: None })
+        Ok(Self { user, group, additional_gids: None, umask: None, finds_home: false })
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn process_noting(
     ignored: &mut Vec<String>,
 ) -> Result<ProcessBuilder> {
     let mut builder = program(spec, base)?;
-    builder = builder.new_session(true).user(user(spec.user())?);
+    builder = builder.new_session(true).exact_environment().user(user(spec.user())?);
     if !spec.cwd().is_absolute() {
         return Err(invalid("process.cwd", "required, an absolute path"));
     }
@@ -111,6 +111,7 @@ fn user(ids: &Ids) -> Result<UserSpec> {
         .map_err(|error: crate::Error| error.in_field(field))?;
     let gids = ids.additional_gids().clone().unwrap_or_default();
     let user = user
+        .with_home()
         .with_additional_gids(gids)
         .map_err(|error| error.in_field(format_args!("{field}.additionalGids")))?;
     match ids.umask() {

@@ -168,10 +168,16 @@ pub(super) fn resolve_user(description: &Description) -> Result<Option<User>> {
         return Ok(None);
     };
     if !spec.needs_files() {
-        return spec.resolve(&[], &[]).map(Some);
+        let wanted = spec.finds_home() && !description.environment.iter().any(|(n, _)| n == "HOME");
+        let passwd = if wanted { read_passwd(description).unwrap_or_default() } else { Vec::new() };
+        return spec.resolve(&passwd, &[]).map(Some);
     }
     let root = super::root_files::open(description)?;
     let passwd = root.read("etc/passwd")?;
     let group = root.read("etc/group")?;
     spec.resolve(&passwd, &group).map(Some)
+}
+
+fn read_passwd(description: &Description) -> Result<Vec<u8>> {
+    super::root_files::open(description)?.read("etc/passwd")
 }

@@ -21,7 +21,9 @@ pub(super) fn exec(description: &Description, user: Option<&User>) -> Result<Op>
     let path = match variables.iter().find(|(name, _)| name == "PATH") {
         Some((_, path)) => path.clone(),
         None => {
-            variables.push(("PATH".into(), DEFAULT_PATH.into()));
+            if !description.exact_environment {
+                variables.push(("PATH".into(), DEFAULT_PATH.into()));
+            }
             OsString::from(DEFAULT_PATH)
         }
     };

@@ -40,6 +40,7 @@ impl ProcessBuilder {
                 program: program.into(),
                 arguments: Vec::new(),
                 environment: Vec::new(),
+                exact_environment: false,
                 directory: None,
                 namespaces: Namespaces::none(),
                 enter: None,
@@ -108,6 +109,13 @@ impl ProcessBuilder {
         variables: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
         variables.into_iter().fold(self, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// The environment gets no `PATH` of its own where none is given; a program
+    /// without a slash is looked up in [`DEFAULT_PATH`] then all the same.
+    pub fn exact_environment(mut self) -> Self {
+        self.description.exact_environment = true;
+        self
     }
 
     /// The working directory, absolute, inside the root. `/` where there is a

@@ -38,6 +38,8 @@ pub(crate) struct Description {
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Nothing is added to it but `HOME`.
+    pub(crate) exact_environment: bool,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) namespaces: Namespaces,
     pub(crate) enter: Option<Enter>,

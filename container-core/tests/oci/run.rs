@@ -66,3 +66,20 @@ fn user_with_groups_and_umask() {
     });
     assert_eq!(shown, "1000\n100\nGroups:\t5 7 \n0077\n");
 }
+
+#[test]
+fn nothing_is_added_to_the_environment_but_home() {
+    if !can_run() {
+        return;
+    }
+    let shown = run("", |json| {
+        json["process"]["args"] = json!(["/usr/bin/env"]);
+        json["process"]["env"] = json!(["A=1", "A=2"]);
+    });
+    assert_eq!(shown, "A=2\nHOME=/root\n");
+    let shown = run("", |json| {
+        json["process"]["args"] = json!(["env"]);
+        json["process"]["env"] = json!(["HOME=/home/ann"]);
+    });
+    assert_eq!(shown, "HOME=/home/ann\n");
+}
