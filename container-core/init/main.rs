@@ -17,6 +17,7 @@
 #![no_main]
 #![no_builtins]
 
+mod attributes;
 mod control;
 mod copy_up;
 mod credentials;

@@ -81,6 +81,12 @@ pub mod nr {
     pub const SOCKET: usize = 41;
     pub const GETSOCKOPT: usize = 55;
     pub const ACCEPT4: usize = 288;
+    pub const SCHED_SETATTR: usize = 314;
+    pub const IOPRIO_SET: usize = 251;
+    pub const SCHED_SETAFFINITY: usize = 203;
+    pub const SET_MEMPOLICY: usize = 238;
+    pub const PERSONALITY: usize = 135;
+    pub const KEYCTL: usize = 250;
     pub const SENDMSG: usize = 46;
     pub const CLONE: usize = 56;
     pub const EXECVE: usize = 59;
@@ -140,6 +146,12 @@ pub mod nr {
     pub const SOCKET: usize = 198;
     pub const GETSOCKOPT: usize = 209;
     pub const ACCEPT4: usize = 242;
+    pub const SCHED_SETATTR: usize = 274;
+    pub const IOPRIO_SET: usize = 30;
+    pub const SCHED_SETAFFINITY: usize = 122;
+    pub const SET_MEMPOLICY: usize = 237;
+    pub const PERSONALITY: usize = 92;
+    pub const KEYCTL: usize = 219;
     pub const SENDMSG: usize = 211;
     pub const CLONE: usize = 220;
     pub const EXECVE: usize = 221;

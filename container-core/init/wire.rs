@@ -178,6 +178,12 @@ pub mod code {
     pub const DEVICE_LINK: u32 = 58;
     pub const ACCEPT: u32 = 62;
     pub const CHECK_EXEC: u32 = 63;
+    pub const SCHEDULER: u32 = 64;
+    pub const IO_PRIORITY: u32 = 65;
+    pub const AFFINITY: u32 = 66;
+    pub const MEMORY_POLICY: u32 = 67;
+    pub const PERSONALITY: u32 = 68;
+    pub const KEYRING: u32 = 69;
 }
 
 /// What [`code::TARGET`] makes where nothing is: bits of its `c`.

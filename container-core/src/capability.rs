@@ -227,6 +227,20 @@ impl Capabilities {
         self.ambient.remove(capability);
     }
 
+    /// Only what is in `available` as well, in each of the five sets: where a
+    /// container is to get what it asks for as far as that goes, as with
+    /// [`CapabilitySet::of_caller`].
+    #[must_use]
+    pub const fn restricted_to(self, available: CapabilitySet) -> Self {
+        Self {
+            bounding: self.bounding.intersection(available),
+            effective: self.effective.intersection(available),
+            permitted: self.permitted.intersection(available),
+            inheritable: self.inheritable.intersection(available),
+            ambient: self.ambient.intersection(available),
+        }
+    }
+
     /// Checks the rules that the kernel has for the sets among each other.
     ///
     /// # Errors

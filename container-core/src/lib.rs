@@ -10,8 +10,8 @@
 //! |---|---|---|
 //! | its own view: processes, mounts, network, names, ids, clocks | namespaces | [`namespace`], [`idmap`] |
 //! | its own file tree | mounts, `pivot_root` | [`mount`] |
-//! | a share of the machine | cgroups, rlimits | [`cgroup`], [`rlimit`] |
-//! | fewer privileges | users, capabilities, `no_new_privs`, seccomp | [`user`], [`capability`], [`seccomp`] |
+//! | a share of the machine | cgroups, rlimits, scheduling | [`cgroup`], [`rlimit`], [`scheduling`] |
+//! | fewer privileges | users, capabilities, `no_new_privs`, seccomp, security modules | [`user`], [`capability`], [`seccomp`], [`lsm`] |
 //!
 //! [`ProcessBuilder`] puts any of these together; [`Container`] puts all of
 //! them together with safe defaults, and gives the result a life: created,
@@ -75,6 +75,7 @@ pub mod cgroup;
 pub mod container;
 pub mod error;
 pub mod idmap;
+pub mod lsm;
 pub mod mount;
 pub mod namespace;
 pub mod net_device;
@@ -83,6 +84,7 @@ pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod rlimit;
+pub mod scheduling;
 pub mod seccomp;
 mod sys;
 pub mod terminal;

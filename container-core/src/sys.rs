@@ -93,6 +93,29 @@ pub(crate) fn exit_status_of(pidfd: BorrowedFd<'_>) -> Option<WaitStatus> {
     (result == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
 }
 
+/// The permitted capabilities of the calling thread (capget(2)).
+pub(crate) fn permitted_capabilities() -> io::Result<u64> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    let mut data = [0u32; 6];
+    // SAFETY: version 3 is a header of two words and two structs of three.
+    let result = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::from(data[1]) | u64::from(data[4]) << 32)
+}
+
+/// sched_setaffinity(2) of another process; one bit for each processor.
+pub(crate) fn set_affinity(pid: u32, mask: &[u64]) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: the kernel reads as many bytes as the size says.
+    let result = unsafe {
+        libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(mask), mask.as_ptr())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Takes ownership of a descriptor that a call has just made.
 pub(crate) fn adopt(fd: std::os::fd::RawFd) -> OwnedFd {
     // SAFETY: callers pass numbers that the kernel has just handed to them

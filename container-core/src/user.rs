@@ -49,9 +49,9 @@ pub struct User {
 }
 
 impl User {
-    /// The highest id: those above become negative where a program or file
-    /// format keeps ids in 32 signed bits.
-    pub const MAX_ID: u32 = i32::MAX as u32;
+    /// The highest id: the next one, `(uid_t) -1`, means "as it is" to the
+    /// kernel.
+    pub const MAX_ID: u32 = u32::MAX - 1;
 
     /// The kernel's bound on supplementary groups (`NGROUPS_MAX`).
     pub const MAX_GROUPS: usize = 65_536;
@@ -173,6 +173,10 @@ pub struct UserSpec {
 }
 
 impl UserSpec {
+    /// The highest id that is read from text: those above become negative
+    /// where a program or file format keeps ids in 32 signed bits.
+    pub const MAX_ID: u32 = i32::MAX as u32;
+
     /// The longest name, in bytes (`LOGIN_NAME_MAX`).
     pub const MAX_NAME: usize = 256;
 
@@ -189,6 +193,18 @@ impl UserSpec {
             umask: None,
             finds_home: false,
         }
+    }
+
+    /// A user and group by number, any that the kernel knows.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for 4294967295, which is
+    /// `(uid_t) -1`.
+    pub fn by_ids(uid: u32, gid: u32) -> Result<Self> {
+        let user = User::new(uid, gid)?;
+        let (user, group) = (Principal::Id(user.uid), Some(Principal::Id(user.gid)));
+        Ok(Self { user, group, ..Self::root() })
     }
 
     /// Exactly these supplementary groups, in place of those that the files
@@ -350,7 +366,7 @@ fn principal(text: &str) -> Result<Principal, &'static str> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.parse() {
             _ if text.len() > 1 && text.starts_with('0') => Err("an id has a leading zero"),
-            Ok(id) if id <= User::MAX_ID => Ok(Principal::Id(id)),
+            Ok(id) if id <= UserSpec::MAX_ID => Ok(Principal::Id(id)),
             _ => Err("an id is above 2147483647"),
         };
     }
@@ -373,7 +389,7 @@ fn check_id(what: &'static str, id: u32) -> Result<()> {
         false => Err(Error::invalid(
             format!("check {what}"),
             id.to_string(),
-            "the id is above 2147483647",
+            "the id is above 4294967294: the next one means none",
         )),
     }
 }

@@ -55,6 +55,9 @@ const MAX_GROUPS: u32 = 65536;
 /// The kernel's `BPF_MAXINSNS`; the length that it is told has 16 bits.
 const MAX_FILTER: u32 = 4096;
 
+/// Processors and memory nodes by bits: 8192, more than any kernel is built for.
+const MAX_CPU_WORDS: u32 = 128;
+
 const NONE: Shape = Shape {
     a: Num::Zero,
     b: Num::Zero,
@@ -75,7 +78,7 @@ pub const fn shape(code: u32) -> Option<Shape> {
     use Num::{Any, Bits, Fills, Max, Slot, SlotOrCwd, Takes};
     let all = NONE;
     let text = Shape { s: Bytes::Text, ..NONE };
-    let id = Shape { a: Max(i32::MAX as u64), ..NONE };
+    let id = Shape { a: Max(u32::MAX as u64 - 1), ..NONE };
     Some(match code {
         code::WAIT_HOST | code::LOOPBACK_UP | code::SETSID | code::KEEP_CAPS => all,
         code::NO_NEW_PRIVS | code::RESET_SIGNALS => all,
@@ -86,7 +89,7 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::SET_UID | code::SET_GID => id,
         code::SET_GROUPS => Shape { a: Max(1), s: raw(4, 0, MAX_GROUPS), ..NONE },
         code::SET_HOSTNAME | code::SET_DOMAINNAME => text,
-        code::WRITE_PROC => Shape { s: Bytes::Text, t: raw(1, 1, 4096), ..NONE },
+        code::WRITE_PROC => Shape { a: Max(1), s: Bytes::Text, t: raw(1, 1, 4096), ..NONE },
         code::PROPAGATION => Shape { a: Max(1), x: Bits(0x001e_0000), ..NONE },
         code::OPEN_TREE => {
             Shape { a: SlotOrCwd, b: Fills, x: Bits(0x8_9901), s: Bytes::Text, ..NONE }
@@ -127,6 +130,12 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::CLOSE_FROM => Shape { a: Max(4096), ..NONE },
         code::ACCEPT => Shape { a: Takes, ..NONE },
         code::CHECK_EXEC => Shape { s: Bytes::SomeList, ..NONE },
+        code::SCHEDULER => Shape { s: raw(8, 7, 7), ..NONE },
+        code::IO_PRIORITY => Shape { a: Max(0xffff), ..NONE },
+        code::AFFINITY => Shape { s: raw(8, 1, MAX_CPU_WORDS), ..NONE },
+        code::MEMORY_POLICY => Shape { a: Max(0xffff), s: raw(8, 0, MAX_CPU_WORDS), ..NONE },
+        code::PERSONALITY => Shape { a: Max(0xff), ..NONE },
+        code::KEYRING => text,
         code::EXEC => Shape { s: Bytes::SomeList, t: Bytes::SomeList, x: Any, y: Any, ..NONE },
         code::SYSCTL => Shape { s: Bytes::Text, t: raw(1, 1, 4096), ..NONE },
         code::COPY_UP => Shape { a: Slot, b: Slot, c: Max(1), s: Bytes::Text, ..NONE },

@@ -122,6 +122,17 @@ impl CapabilitySet {
         Capability::ALL.iter().copied().filter(move |capability| self.contains(*capability))
     }
 
+    /// What the calling thread is permitted, and so can give to a process
+    /// outside of a new user namespace.
+    ///
+    /// # Errors
+    ///
+    /// A failing `capget`, which no kernel with capabilities gives.
+    pub fn of_caller() -> Result<Self> {
+        let bits = crate::sys::permitted_capabilities();
+        bits.map(Self::from_bits_truncate).map_err(|error| Error::os("capget", "", error))
+    }
+
     /// The part of the set that a kernel doesn't know, whose highest
     /// capability is `last_cap` (`/proc/sys/kernel/cap_last_cap`).
     #[must_use]

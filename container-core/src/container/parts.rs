@@ -105,6 +105,11 @@ impl Parts {
         to.user.clone_from(&own.user);
         to.capabilities = own.capabilities;
         to.rlimits.clone_from(&own.rlimits);
+        to.memory_policy.clone_from(&own.memory_policy);
+        to.personality = own.personality;
+        to.apparmor_profile.clone_from(&own.apparmor_profile);
+        to.selinux_label.clone_from(&own.selinux_label);
+        to.session_keyring.clone_from(&own.session_keyring);
         to.seccomp.clone_from(&own.seccomp);
         to.cgroup.clone_from(&own.cgroup);
         Ok(builder)

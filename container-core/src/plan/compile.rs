@@ -7,7 +7,9 @@ use super::assemble::Assembly;
 use super::op::{Event, Op, Slot};
 use super::streams::{count_slots, streams};
 use super::validate::{absolute, c_string};
-use super::{HostSteps, Plan, credentials, encode, exec, mounts, sysctl, validate, wire};
+use super::{
+    HostSteps, Plan, attributes, credentials, encode, exec, mounts, sysctl, validate, wire,
+};
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
 use crate::mount::Source;
@@ -120,11 +122,24 @@ fn host_steps(description: &Description) -> Result<HostSteps> {
         Namespace::Join(namespace) => Some(Arc::clone(namespace)),
         _ => None,
     };
-    let waits = mappings.is_some()
-        || cgroup.as_ref().is_some_and(|group| group.needs_attach())
-        || !net_devices.is_empty();
-    let mounts = Vec::new();
-    Ok(HostSteps { clone_flags, mappings, cgroup, net_devices, net_namespace, waits, mounts })
+    let initial_affinity = description.cpu_affinity.get_before().cloned();
+    let needed = attributes::needed(description);
+    let mut host = HostSteps {
+        clone_flags,
+        mappings,
+        cgroup,
+        net_devices,
+        net_namespace,
+        initial_affinity,
+        needed,
+        mounts: Vec::new(),
+        waits: false,
+    };
+    host.waits = host.mappings.is_some()
+        || host.attached().is_some()
+        || host.initial_affinity.is_some()
+        || !host.net_devices.is_empty();
+    Ok(host)
 }
 
 /// Whether it will be in another user namespace than the caller.
@@ -213,11 +228,7 @@ impl Scope<'_> {
     fn add_namespaces(&self, assembly: &mut Assembly) -> Result<bool> {
         let description = self.description;
         assembly.push(Op::ResetSignals, "exec keeps the signals that the host ignored");
-        if let Some(score) = description.oom_score_adj {
-            let path = CString::from(c"/proc/self/oom_score_adj");
-            let data = score.to_string().into_bytes();
-            assembly.push(Op::WriteProc { path, data }, "while the host's procfs is in reach");
-        }
+        attributes::add_early(assembly, description)?;
         if self.host.waits {
             assembly.push(Op::WaitHost, "until the parent has written id maps and cgroup");
         }
@@ -234,7 +245,8 @@ impl Scope<'_> {
         if time && !offsets.is_zero() {
             let path = CString::from(c"/proc/self/timens_offsets");
             let data = offsets.to_string().into_bytes();
-            assembly.push(Op::WriteProc { path, data }, "clocks are set before the first process");
+            let op = Op::WriteProc { path, data, if_permitted: false };
+            assembly.push(op, "clocks are set before the first process");
         }
         let late_pid = flags & NamespaceKind::Pid.clone_flag() != 0;
         let second = time || late_pid || self.enters(NamespaceKind::Pid);
@@ -337,7 +349,7 @@ impl Scope<'_> {
                 "a limit as described, while it may still be raised",
             );
         }
-        Ok(())
+        attributes::add(assembly, description)
     }
 
     /// The created container waits: for its creator, or for anyone of the
@@ -397,6 +409,7 @@ impl Scope<'_> {
         } else if let Some(signal) = death {
             assembly.push(Op::ParentDeath(signal), "when the spawning thread ends");
         }
+        attributes::add_late(assembly, description);
         let first = 3 + description.passed.len() as u32;
         assembly.push(Op::CloseFrom(first), "no other descriptor passes the exec");
         if !filter.is_empty() {

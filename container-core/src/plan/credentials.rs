@@ -9,7 +9,7 @@ use crate::user::User;
 
 /// The highest capability that this library knows; dropping one that the
 /// kernel lacks would answer EINVAL, so the kernel's own number counts.
-fn last_capability() -> u32 {
+pub(super) fn last_capability() -> u32 {
     const KNOWN: u32 = 40;
     std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
         .ok()

@@ -13,7 +13,10 @@ use crate::user::User;
 /// Candidates for the program, as execvp(3) would try them.
 pub(super) fn exec(description: &Description, user: Option<&User>) -> Result<Op> {
     let program = c_string("check program", &description.program)?;
-    let mut arguments = vec![program.clone()];
+    let mut arguments = vec![match &description.arg0 {
+        Some(name) => c_string("check argument", name)?,
+        None => program.clone(),
+    }];
     for argument in &description.arguments {
         arguments.push(c_string("check argument", argument)?);
     }

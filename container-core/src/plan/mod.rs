@@ -21,16 +21,18 @@
 //! ```
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::cgroup::Cgroup;
+use crate::capability::CapabilitySet;
+use crate::cgroup::{Cgroup, IdSet};
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
 use crate::net_device::NetDevice;
 use crate::process::{self, Companions, ExitStatus, Output, Process, Stdio};
 
 mod assemble;
+mod attributes;
 mod compile;
 mod credentials;
 mod encode;
@@ -85,11 +87,29 @@ pub(crate) struct HostSteps {
     pub(crate) net_devices: Vec<NetDevice>,
     /// The net namespace that is joined, if there is one.
     pub(crate) net_namespace: Option<Arc<OwnedFd>>,
+    /// The processors before the cgroup is entered.
+    pub(crate) initial_affinity: Option<IdSet>,
+    /// Capabilities that only a caller who holds them can give.
+    pub(crate) needed: CapabilitySet,
     /// The init waits for one go-ahead before it depends on these.
     pub(crate) waits: bool,
     /// Mounts that are opened for each process, for slots after the plan's own
     /// descriptors.
     pub(crate) mounts: Vec<HostMount>,
+}
+
+impl HostSteps {
+    /// The cgroup that the process is born in.
+    pub(crate) fn born_in(&self) -> Option<BorrowedFd<'_>> {
+        // Its first processors come before the cgroup.
+        self.cgroup.as_ref().filter(|_| self.initial_affinity.is_none())?.enter_fd()
+    }
+
+    /// The cgroup that it is moved to.
+    pub(crate) fn attached(&self) -> Option<&Cgroup> {
+        let moved = |cgroup: &&Cgroup| cgroup.needs_attach() || self.initial_affinity.is_some();
+        self.cgroup.as_ref().filter(moved)
+    }
 }
 
 /// A compiled description: immutable, printable, good for any number of
@@ -133,10 +153,16 @@ impl Plan {
                 "ids inside get their meaning outside; only a process outside may say so",
             ));
         }
-        if let Some(cgroup) = self.host.cgroup.as_ref().filter(|cgroup| cgroup.needs_attach()) {
+        if let Some(cpus) = &self.host.initial_affinity {
+            steps.push(host(
+                format!("sched_setaffinity {cpus}"),
+                "where it is set up, before the cgroup has its say",
+            ));
+        }
+        if let Some(cgroup) = self.host.attached() {
             steps.push(host(
                 format!("write cgroup.procs {}", cgroup.path()),
-                "cgroup v1 has no entry by clone: one attach pass before the payload runs",
+                "no entry by clone (cgroup v1 has none): one attach pass before the payload runs",
             ));
         }
         steps.extend(self.host.net_devices.iter().map(|device| {
@@ -199,7 +225,7 @@ impl Plan {
 
 fn clone_flag_names(host: &HostSteps) -> String {
     let mut names = vec!["CLONE_VM", "CLONE_VFORK", "CLONE_PIDFD"];
-    if host.cgroup.as_ref().is_some_and(|cgroup| cgroup.enter_fd().is_some()) {
+    if host.born_in().is_some() {
         names.push("CLONE_INTO_CGROUP");
     }
     let kinds = crate::namespace::NamespaceKind::ALL.into_iter();

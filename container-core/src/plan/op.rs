@@ -6,7 +6,10 @@ use std::fmt;
 
 use super::encode::Encoder;
 use super::wire;
+use crate::cgroup::IdSet;
+use crate::scheduling::{IoPriority, MemoryPolicy, Personality, Scheduler};
 
+mod attribute;
 mod credential;
 mod file;
 mod mount;
@@ -61,6 +64,7 @@ pub(crate) enum Op {
     WriteProc {
         path: CString,
         data: Vec<u8>,
+        if_permitted: bool,
     },
     Propagation {
         flags: u64,
@@ -230,6 +234,12 @@ pub(crate) enum Op {
         flags: u64,
     },
     CloseFrom(u32),
+    Scheduler(Scheduler),
+    IoPriority(IoPriority),
+    Affinity(IdSet),
+    MemoryPolicy(MemoryPolicy),
+    Personality(Personality),
+    Keyring(CString),
     Accept(Slot),
     CheckExec(Vec<CString>),
     Exec {
@@ -246,6 +256,7 @@ impl Op {
             .or_else(|| self.encode_mount(to))
             .or_else(|| self.encode_file(to))
             .or_else(|| self.encode_credential(to))
+            .or_else(|| self.encode_attribute(to))
             .unwrap_or_default()
     }
 
@@ -256,6 +267,7 @@ impl Op {
             .or_else(|| self.name_mount())
             .or_else(|| self.name_file())
             .or_else(|| self.name_credential())
+            .or_else(|| self.name_attribute())
             .unwrap_or_default()
     }
 }

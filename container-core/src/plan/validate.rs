@@ -114,15 +114,7 @@ fn check_net_devices(description: &Description) -> Result<()> {
 }
 
 fn check_limits(description: &Description) -> Result<()> {
-    if let Some(capabilities) = &description.capabilities {
-        capabilities.check()?;
-    }
-    if let Some(score) = description.oom_score_adj
-        && !(-1000..=1000).contains(&score)
-    {
-        let object = score.to_string();
-        return Err(Error::invalid("check oom_score_adj", object, "out of -1000 to 1000"));
-    }
+    super::attributes::check(description)?;
     if let Some(signal) = description.parent_death_signal
         && !(1..=64).contains(&signal)
     {

@@ -35,6 +35,39 @@ pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
         }
         (Op::Target { .. }, libc::ELOOP) => "a symlink stands where a kernel file system belongs",
         (Op::Chdir(_), libc::ENOENT) => "make the working directory in the root first",
+        (Op::Scheduler(_), libc::EPERM) => {
+            "a real-time policy, a deadline or a lower nice value takes CAP_SYS_NICE of the \
+             first user namespace, and a deadline that no affinity or cpuset narrows the \
+             processors"
+        }
+        (Op::Scheduler(_), libc::EBUSY) => "the processors have not so much time left to promise",
+        (Op::Scheduler(_), libc::ENOSYS) => "the kernel lacks it: Linux 3.14 or newer is needed",
+        (Op::Scheduler(_), libc::EINVAL | libc::E2BIG | libc::EOPNOTSUPP) => {
+            "the kernel lacks this policy or flag: utilisation takes Linux 5.3 with \
+             CONFIG_UCLAMP_TASK"
+        }
+        (Op::IoPriority(_), libc::EPERM) => "the real-time class takes CAP_SYS_NICE",
+        (Op::IoPriority(_), libc::ENOSYS) => "the kernel lacks CONFIG_BLOCK",
+        (Op::Affinity(_), libc::EINVAL) => "give processors that are online and in the cpuset",
+        (Op::MemoryPolicy(_), libc::ENOSYS) => "the kernel lacks CONFIG_NUMA",
+        (Op::MemoryPolicy(_), libc::EINVAL) => {
+            "the kernel lacks this mode or flag, or the nodes are not online and in the cpuset"
+        }
+        (Op::Personality(_), libc::EINVAL) => "the kernel lacks this personality",
+        (Op::Keyring(_), libc::EDQUOT) => {
+            "the user has too many keys: see /proc/sys/kernel/keys/maxkeys"
+        }
+        (Op::Keyring(_), libc::EPERM | libc::EACCES) => {
+            "keyctl is filtered, or the keyring of this name is another's"
+        }
+        (Op::WriteProc { path, .. }, errno)
+            if path.to_bytes().ends_with(b"exec") && errno != libc::ENOENT =>
+        {
+            "load the profile (AppArmor), or give a label that the policy knows (SELinux)"
+        }
+        (Op::WriteProc { path, .. }, libc::ENOENT) if path.to_bytes().ends_with(b"exec") => {
+            "the AppArmor profile is not loaded"
+        }
         (Op::Rlimit { .. }, libc::EPERM) => "raising a hard limit takes CAP_SYS_RESOURCE",
         (Op::WriteProc { .. }, libc::EACCES) => "lowering oom_score_adj takes CAP_SYS_RESOURCE",
         (Op::Setns { .. } | Op::Unshare { .. }, libc::EPERM) => {

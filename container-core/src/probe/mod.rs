@@ -47,11 +47,11 @@ pub struct Facility {
 }
 
 impl Facility {
-    fn present(name: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn present(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { name: name.into(), available: true, detail: detail.into(), way_out: None }
     }
 
-    fn absent(
+    pub(crate) fn absent(
         name: impl Into<String>,
         detail: impl Into<String>,
         way_out: impl Into<String>,

@@ -11,7 +11,9 @@ use super::stdio::{Stdio, WindowSize};
 use crate::error::Result;
 use crate::namespace::Namespaces;
 use crate::plan::{self, Plan};
+use crate::scheduling::CpuAffinity;
 
+mod attributes;
 mod isolation;
 mod privilege;
 
@@ -38,6 +40,7 @@ impl ProcessBuilder {
         Self {
             description: Description {
                 program: program.into(),
+                arg0: None,
                 arguments: Vec::new(),
                 environment: Vec::new(),
                 exact_environment: false,
@@ -63,6 +66,14 @@ impl ProcessBuilder {
                 no_new_privileges: false,
                 seccomp: None,
                 oom_score_adj: None,
+                scheduler: None,
+                io_priority: None,
+                cpu_affinity: CpuAffinity::none(),
+                memory_policy: None,
+                personality: None,
+                apparmor_profile: None,
+                selinux_label: None,
+                session_keyring: None,
                 parent_death_signal: None,
                 init: false,
                 new_session: false,
@@ -79,6 +90,7 @@ impl ProcessBuilder {
     /// Replaces the program and forgets the arguments.
     pub fn program(mut self, program: impl Into<OsString>) -> Self {
         self.description.program = program.into();
+        self.description.arg0 = None;
         self.description.arguments.clear();
         self
     }

@@ -14,6 +14,7 @@ use crate::mount::{Device, Mount, Rootfs};
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::net_device::NetDevice;
 use crate::rlimit::Rlimit;
+use crate::scheduling::{CpuAffinity, IoPriority, MemoryPolicy, Personality, Scheduler};
 use crate::seccomp::Program;
 use crate::user::UserSpec;
 
@@ -32,10 +33,20 @@ pub(crate) struct Enter {
     pub(crate) companions: Arc<Companions>,
 }
 
+/// How likely the kernel kills it when memory is short.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OomScore {
+    pub(crate) score: i32,
+    /// A score that the caller may not set is not an error.
+    pub(crate) if_permitted: bool,
+}
+
 /// What the builder has collected; read by the plan's compiler.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
     pub(crate) program: OsString,
+    /// The program's own name for itself, in place of how it was given.
+    pub(crate) arg0: Option<OsString>,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// Nothing is added to it but `HOME`.
@@ -64,7 +75,16 @@ pub(crate) struct Description {
     pub(crate) rlimits: Vec<Rlimit>,
     pub(crate) no_new_privileges: bool,
     pub(crate) seccomp: Option<Program>,
-    pub(crate) oom_score_adj: Option<i32>,
+    pub(crate) oom_score_adj: Option<OomScore>,
+    pub(crate) scheduler: Option<Scheduler>,
+    pub(crate) io_priority: Option<IoPriority>,
+    pub(crate) cpu_affinity: CpuAffinity,
+    pub(crate) memory_policy: Option<MemoryPolicy>,
+    pub(crate) personality: Option<Personality>,
+    pub(crate) apparmor_profile: Option<OsString>,
+    pub(crate) selinux_label: Option<OsString>,
+    /// The name of the session keyring; empty for one without.
+    pub(crate) session_keyring: Option<OsString>,
     pub(crate) parent_death_signal: Option<i32>,
     pub(crate) init: bool,
     pub(crate) new_session: bool,

@@ -12,6 +12,7 @@ use nix::sys::socket::{MsgFlags, send};
 use super::clone::{self, Birth, Born};
 use super::stdio;
 use super::{host_mounts, image, mappings};
+use crate::capability::CapabilitySet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net_device::{self, HandedOver};
 use crate::plan::Plan;
@@ -86,6 +87,7 @@ pub(super) struct Launched {
 /// Clones, and does the host's part of the plan.
 pub(super) fn launch(plan: &Plan) -> Result<Launched> {
     refuse_frozen(plan)?;
+    refuse_lacking(plan)?;
     let image = image::image()?;
     let (control, theirs) =
         UnixStream::pair().map_err(|error| Error::os("socketpair", "control", error))?;
@@ -110,6 +112,21 @@ fn refuse_frozen(plan: &Plan) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Capabilities that the caller lacks can't be given, but in a user namespace.
+fn refuse_lacking(plan: &Plan) -> Result<()> {
+    let needed = plan.host.needed;
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let lacking = needed.difference(CapabilitySet::of_caller()?);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let reason = "the caller itself lacks them";
+    Err(Error::with(ErrorKind::PermissionDenied, "check capabilities", lacking.to_string(), reason)
+        .hint("leave them out (Capabilities::restricted_to), or add a new user namespace"))
 }
 
 /// A descriptor with a number that no stream or passed descriptor takes.
@@ -182,7 +199,7 @@ fn make(
     keep.push(theirs.as_raw_fd());
     let birth = Birth {
         flags: plan.host.clone_flags,
-        cgroup: plan.host.cgroup.as_ref().and_then(|cgroup| cgroup.enter_fd()),
+        cgroup: plan.host.born_in(),
         control_text: &control_text,
         init: image.as_fd(),
         keep: &keep,
@@ -226,7 +243,15 @@ fn prepare(
     if let Some(mappings) = &plan.host.mappings {
         mappings::write(unborn.pid(), mappings)?;
     }
-    if let Some(cgroup) = plan.host.cgroup.as_ref().filter(|cgroup| cgroup.needs_attach()) {
+    if let Some(cpus) = &plan.host.initial_affinity {
+        crate::sys::set_affinity(unborn.pid(), &crate::scheduling::mask(cpus)).map_err(
+            |error| {
+                Error::os("sched_setaffinity", cpus.to_string(), error)
+                    .hint("give processors that are online and in the caller's cpuset")
+            },
+        )?;
+    }
+    if let Some(cgroup) = plan.host.attached() {
         cgroup.attach(unborn.pid())?;
     }
     let devices = hand_devices_over(plan, unborn)?;

@@ -40,6 +40,6 @@ pub use handle::{ExitStatus, Output, Process};
 pub use stdio::{Stdio, WindowSize};
 
 pub(crate) use companions::Companions;
-pub(crate) use description::{Description, Enter};
+pub(crate) use description::{Description, Enter, OomScore};
 pub(crate) use mappings::{best_mappings, is_single};
 pub(crate) use spawn::{run, spawn};

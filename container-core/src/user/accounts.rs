@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::User;
+use super::UserSpec;
 
 /// A line of passwd(5).
 pub(super) struct Account<'a> {
@@ -66,5 +66,5 @@ fn fields<const N: usize>(line: &[u8]) -> Option<[&[u8]; N]> {
 fn id(field: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(field).ok()?;
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().ok().filter(|id| *id <= User::MAX_ID)).flatten()
+    digits.then(|| text.parse().ok().filter(|id| *id <= UserSpec::MAX_ID)).flatten()
 }

@@ -107,9 +107,12 @@ fn membership_in_very_many_groups_is_refused() {
 
 #[test]
 fn values_are_checked() {
-    assert!(User::new(1 << 31, 0).is_err());
+    assert_eq!(User::new(1 << 31, u32::MAX - 1).unwrap().gid(), u32::MAX - 1);
+    assert!(User::new(u32::MAX, 0).is_err());
     assert!(User::new(0, u32::MAX).is_err());
-    assert!(User::root().with_additional_gids([1, 1 << 31]).is_err());
+    assert!(UserSpec::by_ids(u32::MAX, 0).is_err());
+    assert_eq!(UserSpec::by_ids(1 << 31, 0).unwrap().to_string(), "2147483648:0");
+    assert!(User::root().with_additional_gids([1, u32::MAX]).is_err());
     assert!(User::root().with_umask(0o1000).is_err());
     assert_eq!(User::root().with_umask(0o077).unwrap().umask(), Some(0o077));
 }

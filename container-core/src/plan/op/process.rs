@@ -17,9 +17,12 @@ impl Op {
             Self::SetHostname(name) => wire::Op { s: to.text(name), ..op(code::SET_HOSTNAME) },
             Self::SetDomainname(name) => wire::Op { s: to.text(name), ..op(code::SET_DOMAINNAME) },
             Self::LoopbackUp => op(code::LOOPBACK_UP),
-            Self::WriteProc { path, data } => {
-                wire::Op { s: to.text(path), t: to.raw(data), ..op(code::WRITE_PROC) }
-            }
+            Self::WriteProc { path, data, if_permitted } => wire::Op {
+                a: u32::from(*if_permitted),
+                s: to.text(path),
+                t: to.raw(data),
+                ..op(code::WRITE_PROC)
+            },
             Self::OpenPath { path, flags, out } => {
                 wire::Op { b: out.0, x: *flags, s: to.text(path), ..op(code::OPEN_PATH) }
             }

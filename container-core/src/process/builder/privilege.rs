@@ -23,10 +23,11 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets a resource limit ([getrlimit(2)]).
+    /// Sets a resource limit ([getrlimit(2)]), in place of one set before.
     ///
     /// [getrlimit(2)]: https://man7.org/linux/man-pages/man2/getrlimit.2.html
     pub fn rlimit(mut self, limit: Rlimit) -> Self {
+        self.description.rlimits.retain(|other| other.resource() != limit.resource());
         self.description.rlimits.push(limit);
         self
     }
@@ -51,13 +52,6 @@ impl ProcessBuilder {
     /// Takes the filter away again.
     pub fn without_seccomp(mut self) -> Self {
         self.description.seccomp = None;
-        self
-    }
-
-    /// How likely the kernel kills it when memory is short, -1000 to 1000.
-    /// Less than the caller's own takes `CAP_SYS_RESOURCE`.
-    pub fn oom_score_adj(mut self, score: i32) -> Self {
-        self.description.oom_score_adj = Some(score);
         self
     }
 
