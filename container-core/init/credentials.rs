@@ -4,7 +4,7 @@
 use crate::kernel::{EINVAL, EPERM, Errno, sys};
 use crate::machine::Machine;
 use crate::raw::nr;
-use crate::wire::{Op, code};
+use crate::wire::{Op, code, record};
 
 pub const PR_SET_DUMPABLE: usize = 4;
 const PR_SET_KEEPCAPS: usize = 8;
@@ -14,6 +14,7 @@ const PR_CAP_AMBIENT: usize = 47;
 const PR_CAP_AMBIENT_RAISE: usize = 2;
 const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
 const SECCOMP_SET_MODE_FILTER: usize = 1;
+const SECCOMP_FILTER_FLAG_NEW_LISTENER: u64 = 8;
 const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 pub fn perform(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
@@ -38,7 +39,7 @@ pub fn perform(machine: &mut Machine, op: &Op) -> Result<(), Errno> {
         }
         code::CAP_AMBIENT => set_ambient(op.x),
         code::NO_NEW_PRIVS => sys!(nr::PRCTL, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).map(drop),
-        code::SECCOMP => install_filter(machine.bytes(op.s), op.x),
+        code::SECCOMP => install_filter(machine.bytes(op.s), op.x).map(drop),
         _ => Err(EINVAL),
     }
 }
@@ -84,13 +85,25 @@ struct FilterProgram {
     instructions: *const u8,
 }
 
-pub fn install_filter(instructions: &[u8], flags: u64) -> Result<(), Errno> {
+/// Installs a filter that notifies, and hands its listener to the parent by
+/// the one call that the filter must let through. The init's own descriptor
+/// closes with the exec.
+pub fn listen(machine: &mut Machine, index: u32, op: &Op) -> Result<(), Errno> {
+    machine.detail = "SECCOMP_FILTER_FLAG_NEW_LISTENER";
+    let flags = op.x | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let listener = install_filter(machine.bytes(op.s), flags)?;
+    machine.detail = "sendmsg under the filter";
+    machine.control.send_descriptor(record::LISTENER, index, listener as i32)
+}
+
+/// The kernel's answer: 0, or the descriptor of a listener.
+pub fn install_filter(instructions: &[u8], flags: u64) -> Result<usize, Errno> {
     if instructions.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let program = FilterProgram {
         length: (instructions.len() / 8) as u16,
         instructions: instructions.as_ptr(),
     };
-    sys!(nr::SECCOMP, SECCOMP_SET_MODE_FILTER, flags, &raw const program).map(drop)
+    sys!(nr::SECCOMP, SECCOMP_SET_MODE_FILTER, flags, &raw const program)
 }

@@ -51,6 +51,7 @@ impl Machine {
             code::SET_UID..=code::SET_GROUPS
             | code::CAP_BOUNDING..=code::NO_NEW_PRIVS
             | code::SECCOMP => credentials::perform(self, op),
+            code::SECCOMP_LISTEN => credentials::listen(self, index, op),
             code::OPEN_PTY | code::CONTROLLING_TTY => terminal::perform(self, index, op),
             code::SETNS | code::UNSHARE | code::FORK => self.namespace(index, op),
             code::INIT => reap::become_init(self, op),

@@ -114,6 +114,9 @@ pub mod record {
     pub const FORKED: u16 = 4;
     /// A terminal was opened; its master comes with the record.
     pub const TERMINAL: u16 = 5;
+    /// A filter that notifies was installed; its listener comes with the
+    /// record.
+    pub const LISTENER: u16 = 72;
 }
 
 /// Operation codes.
@@ -184,6 +187,7 @@ pub mod code {
     pub const MEMORY_POLICY: u32 = 67;
     pub const PERSONALITY: u32 = 68;
     pub const KEYRING: u32 = 69;
+    pub const SECCOMP_LISTEN: u32 = 72;
 }
 
 /// What [`code::TARGET`] makes where nothing is: bits of its `c`.

@@ -125,7 +125,7 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::CAP_AMBIENT => Shape { x: Any, ..NONE },
         code::DUMPABLE => Shape { a: Max(1), ..NONE },
         code::PARENT_DEATH => Shape { a: Max(64), ..NONE },
-        code::SECCOMP => Shape { x: Any, s: raw(8, 1, MAX_FILTER), ..NONE },
+        code::SECCOMP | code::SECCOMP_LISTEN => Shape { x: Any, s: raw(8, 1, MAX_FILTER), ..NONE },
         code::INIT => Shape { x: Any, s: raw(8, 0, MAX_FILTER), ..NONE },
         code::CLOSE_FROM => Shape { a: Max(4096), ..NONE },
         code::ACCEPT => Shape { a: Takes, ..NONE },

@@ -302,6 +302,8 @@ impl ContainerBuilder {
             HostName::Given(name) => process = process.hostname(name),
             HostName::Id | HostName::Inherited => {}
         }
+        let agent = &mut process.description.seccomp_listener;
+        *agent = agent.take().map(|agent| agent.or_container_id(id));
         match &self.seccomp {
             Seccomp::Default => Ok(process.seccomp(Program::container_default()?)),
             Seccomp::Program(program) => Ok(process.seccomp(program.clone())),

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::mount::Rootfs;
 use crate::namespace::NamespaceKind;
 use crate::process::{ExitStatus, Output, ProcessBuilder, WindowSize};
+use crate::seccomp::Listener;
 
 /// Set up; its program waits to be started.
 #[derive(Debug)]
@@ -66,6 +67,14 @@ impl<S> Container<S> {
     #[must_use]
     pub fn cgroup(&self) -> Option<&Cgroup> {
         self.parts.cgroup()
+    }
+
+    /// The listener of its filter, if that notifies and no agent was named;
+    /// once, after the start. See
+    /// [`Process::take_seccomp_listener`](crate::Process::take_seccomp_listener).
+    #[must_use]
+    pub fn take_seccomp_listener(&self) -> Option<Listener> {
+        self.parts.process.take_seccomp_listener()
     }
 
     /// Kills what is left of it, waits for the end and removes its cgroup.

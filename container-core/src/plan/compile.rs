@@ -8,7 +8,8 @@ use super::op::{Event, Op, Slot};
 use super::streams::{count_slots, streams};
 use super::validate::{absolute, c_string};
 use super::{
-    HostSteps, Plan, attributes, credentials, encode, exec, mounts, sysctl, validate, wire,
+    HostSteps, Plan, attributes, credentials, encode, exec, mounts, notifications, sysctl,
+    validate, wire,
 };
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
@@ -64,6 +65,7 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
     credentials::add(&mut assembly, description, &scope.ids());
     scope.add_ending(&mut assembly, terminal)?;
     assembly.check_size()?;
+    let listener = notifications::check(description, &assembly.steps)?;
     let (inherited, slots) = (assembly.inherited(), assembly.slots());
     let bytes = encode::encode(assembly.steps.iter().map(|step| &step.op), inherited, slots);
     wire::validate(&bytes).map_err(|(refusal, op)| {
@@ -81,6 +83,7 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
         stops_before_pivot: description.stops_before_pivot,
         companions: description.enter.as_ref().map(|enter| Arc::clone(&enter.companions)),
         second_clone,
+        listener,
     })
 }
 
@@ -385,17 +388,21 @@ impl Scope<'_> {
         let description = self.description;
         let exec = exec::exec(description, self.user)?;
         self.add_wait(assembly, &exec)?;
-        let late = credentials::late_filter(description);
-        let (filter, flags) = late.map_or((Vec::new(), 0), |program| {
-            (program.as_bytes().to_vec(), u64::from(program.flags()))
-        });
+        let mut late = credentials::late_filter(description);
         let death = description.parent_death_signal.map(|signal| signal as u32);
         if description.init {
             if let Some(signal) = death {
                 assembly.push(Op::ParentDeath(signal), "the init's, when the spawning thread ends");
             }
+            if let Some(program) = late.take_if(|program| program.needs_listener()) {
+                let why = "one filter with one listener, for the init and for the payload";
+                assembly.push(credentials::install(program), why);
+            }
+            let (filter, flags) = late.map_or((Vec::new(), 0), |program| {
+                (program.as_bytes().to_vec(), u64::from(program.flags()))
+            });
             let why = "this process stays as PID 1 that reaps and forwards signals";
-            assembly.push(Op::Init { filter: filter.clone(), flags }, why);
+            assembly.push(Op::Init { filter, flags }, why);
         }
         if description.new_session || terminal.is_some() {
             assembly.push(Op::Setsid, "out of reach of the caller's terminal (TIOCSTI)");
@@ -412,8 +419,9 @@ impl Scope<'_> {
         attributes::add_late(assembly, description);
         let first = 3 + description.passed.len() as u32;
         assembly.push(Op::CloseFrom(first), "no other descriptor passes the exec");
-        if !filter.is_empty() {
-            assembly.push(Op::Seccomp { filter, flags }, "last, so that it need not allow set-up");
+        if let Some(program) = late {
+            let why = "last, so that it need not allow set-up";
+            assembly.push(credentials::install(program), why);
         }
         assembly
             .push(exec, "the payload; the control socket closes with it, which tells the parent");

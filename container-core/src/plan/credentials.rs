@@ -44,7 +44,7 @@ pub(super) fn add(assembly: &mut Assembly, description: &Description, ids: &Ids<
     let deferred = deferred_filter(description).is_some();
     if let Some(filter) = early_filter(description).filter(|_| !deferred) {
         let why = "without no_new_privs the filter needs CAP_SYS_ADMIN, which goes next";
-        assembly.push(filter_op(filter), why);
+        assembly.push(install(filter), why);
     }
     if let Some(user) = ids.user {
         let permitted = capabilities.is_some_and(|set| !set.permitted.is_empty());
@@ -67,15 +67,10 @@ pub(super) fn add(assembly: &mut Assembly, description: &Description, ids: &Ids<
 /// need not allow the wait, and the privilege goes when it is there.
 pub(super) fn add_deferred(assembly: &mut Assembly, description: &Description, ids: &Ids<'_>) {
     let Some(filter) = deferred_filter(description) else { return };
-    assembly
-        .push(filter_op(filter), "without no_new_privs it needs CAP_SYS_ADMIN, which goes next");
+    assembly.push(install(filter), "without no_new_privs it needs CAP_SYS_ADMIN, which goes next");
     if let Some(set) = sets(description, ids) {
         add_sets(assembly, &set);
     }
-}
-
-fn filter_op(filter: &Program) -> Op {
-    Op::Seccomp { filter: filter.as_bytes().to_vec(), flags: u64::from(filter.flags()) }
 }
 
 fn add_ids(assembly: &mut Assembly, user: &User, ids: &Ids<'_>, keeps: bool) {
@@ -143,6 +138,16 @@ fn add_sets(assembly: &mut Assembly, set: &Sets) {
     assembly.push(set.op(0), set.why);
     if let Some(ambient) = set.ambient {
         assembly.push(Op::CapAmbient(ambient), "those that an ordinary user keeps on exec");
+    }
+}
+
+/// The operation that installs a filter.
+pub(super) fn install(program: &Program) -> Op {
+    let (filter, flags) = (program.as_bytes().to_vec(), u64::from(program.flags()));
+    if program.needs_listener() {
+        Op::SeccompListen { filter, flags }
+    } else {
+        Op::Seccomp { filter, flags }
     }
 }
 

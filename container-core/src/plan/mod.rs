@@ -38,6 +38,7 @@ mod credentials;
 mod encode;
 mod exec;
 mod mounts;
+mod notifications;
 mod op;
 mod root_files;
 mod streams;
@@ -53,6 +54,7 @@ pub(crate) mod wire;
 pub(crate) use assemble::InitStep;
 pub(crate) use compile::compile;
 pub(crate) use mounts::{HostMount, IdSource};
+pub(crate) use notifications::Handover;
 pub(crate) use op::Event;
 pub use words::StartWords;
 
@@ -132,6 +134,8 @@ pub struct Plan {
     pub(crate) companions: Option<Arc<Companions>>,
     /// The exec'd process is a second clone, whose pidfd the init sends.
     pub(crate) second_clone: bool,
+    /// What becomes of the listener of a filter that notifies.
+    pub(crate) listener: Option<Handover>,
 }
 
 impl Plan {

@@ -229,6 +229,10 @@ pub(crate) enum Op {
         filter: Vec<u8>,
         flags: u64,
     },
+    SeccompListen {
+        filter: Vec<u8>,
+        flags: u64,
+    },
     Init {
         filter: Vec<u8>,
         flags: u64,

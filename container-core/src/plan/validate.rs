@@ -121,10 +121,6 @@ fn check_limits(description: &Description) -> Result<()> {
         let object = signal.to_string();
         return Err(Error::invalid("check parent death signal", object, "out of 1 to 64"));
     }
-    if description.seccomp.as_ref().is_some_and(crate::seccomp::Program::needs_listener) {
-        let reason = "a filter that notifies needs a listener, which is not offered yet";
-        return Err(Error::with(ErrorKind::Unsupported, "check seccomp", "notify", reason));
-    }
     Ok(())
 }
 
@@ -172,6 +168,7 @@ pub(super) fn inside(step: &'static str, path: &Path) -> Result<CString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn inside_normalizes_and_refuses() {

@@ -65,6 +65,7 @@ impl ProcessBuilder {
                 rlimits: Vec::new(),
                 no_new_privileges: false,
                 seccomp: None,
+                seccomp_listener: None,
                 oom_score_adj: None,
                 scheduler: None,
                 io_priority: None,

@@ -15,7 +15,7 @@ use crate::namespace::{NamespaceKind, Namespaces};
 use crate::net_device::NetDevice;
 use crate::rlimit::Rlimit;
 use crate::scheduling::{CpuAffinity, IoPriority, MemoryPolicy, Personality, Scheduler};
-use crate::seccomp::Program;
+use crate::seccomp::{Program, SeccompListener};
 use crate::user::UserSpec;
 
 /// Namespaces of a running process to enter, all by one descriptor of it.
@@ -75,6 +75,7 @@ pub(crate) struct Description {
     pub(crate) rlimits: Vec<Rlimit>,
     pub(crate) no_new_privileges: bool,
     pub(crate) seccomp: Option<Program>,
+    pub(crate) seccomp_listener: Option<SeccompListener>,
     pub(crate) oom_score_adj: Option<OomScore>,
     pub(crate) scheduler: Option<Scheduler>,
     pub(crate) io_priority: Option<IoPriority>,

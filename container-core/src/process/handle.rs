@@ -16,6 +16,7 @@ use super::companions::{Companions, deadline, poll_timeout};
 use super::spawn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
+use crate::seccomp::Listener;
 use crate::sys;
 use crate::terminal::{WindowSize, set_window_size};
 
@@ -24,6 +25,7 @@ use crate::terminal::{WindowSize, set_window_size};
 pub(super) struct Streams {
     pub(super) ours: [Option<OwnedFd>; 3],
     pub(super) terminal: Option<OwnedFd>,
+    pub(super) listener: Mutex<Option<OwnedFd>>,
 }
 
 /// The process itself: shared by its handle and by a container it was executed
@@ -147,7 +149,17 @@ impl Process {
     pub(crate) fn start(&self) -> Result<()> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         match waiting {
-            Some((control, plan)) => spawn::start(&plan, &control),
+            Some((control, plan)) => {
+                // Without its listener it must not go on.
+                let listener = spawn::start(&plan, &control, self.inner.pid).inspect_err(|_| {
+                    let _ = self.kill();
+                })?;
+                if listener.is_some() {
+                    *self.streams.listener.lock().unwrap_or_else(PoisonError::into_inner) =
+                        listener;
+                }
+                Ok(())
+            }
             None => Err(Error::with(ErrorKind::WrongState, "start", "", "it was started before")),
         }
     }
@@ -272,6 +284,18 @@ impl Process {
                 .hint("use terminal::set_window_size on what take_terminal gave"));
         };
         set_window_size(terminal, size)
+    }
+
+    /// The listener of its filter, if that [notifies] and no
+    /// [agent](crate::ProcessBuilder::seccomp_listener) was named; once. While
+    /// somebody keeps the listener and nobody answers, the process waits; when
+    /// it is dropped, the calls that notify answer `ENOSYS`.
+    ///
+    /// [notifies]: crate::seccomp::Action::Notify
+    #[must_use]
+    pub fn take_seccomp_listener(&self) -> Option<Listener> {
+        let mut listener = self.streams.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        listener.take().map(Listener::from)
     }
 
     /// Lets it live on when this value is dropped. The caller's process stays

@@ -290,7 +290,7 @@ pub(super) fn send_blocking(control: &UnixStream, mut bytes: &[u8]) {
 }
 
 /// The number of a process, from the kernel's description of its pidfd.
-fn pid_of(pidfd: &OwnedFd) -> Option<u32> {
+pub(super) fn pid_of(pidfd: &OwnedFd) -> Option<u32> {
     let path = format!("/proc/thread-self/fdinfo/{}", pidfd.as_raw_fd());
     let text = std::fs::read_to_string(path).ok()?;
     text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())

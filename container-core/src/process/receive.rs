@@ -1,15 +1,18 @@
 //! The init's records, as the parent reads them.
 
+use std::collections::VecDeque;
 use std::io::IoSliceMut;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use oci_spec::runtime::ContainerState;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::wire::{self, Record, record};
-use crate::plan::{Event, Plan, StartWords};
+use crate::plan::{Event, Handover, Plan, StartWords};
+use crate::seccomp::{Listener, listener};
 
 /// What turns the init's records into words.
 #[derive(Clone, Copy)]
@@ -19,28 +22,49 @@ pub(super) enum Teller<'a> {
     Words(&'a StartWords),
 }
 
+/// Who gets the listener of a filter of a plan that another process had.
+pub(super) type Taker<'a> = &'a mut dyn FnMut(Listener) -> Result<()>;
+
 /// Reads the init's records.
 pub(super) struct Receiver<'a> {
     teller: Teller<'a>,
     control: &'a UnixStream,
+    /// The process, unless it is a second clone that we are still to be told of.
+    pid: Option<u32>,
+    /// Descriptors whose records have not been read to their end.
+    came: VecDeque<OwnedFd>,
     /// The pidfd of a second clone.
     pub(super) forked: Option<OwnedFd>,
     /// The master of a terminal.
     pub(super) terminal: Option<OwnedFd>,
+    /// The listener of a filter that notifies, unless an agent has it.
+    pub(super) listener: Option<OwnedFd>,
+    taker: Option<Taker<'a>>,
 }
 
 impl<'a> Receiver<'a> {
-    pub(super) fn new(plan: &'a Plan, control: &'a UnixStream) -> Self {
-        Self::with(Teller::Plan(plan), control)
+    /// For the process `pid`; `None` for a second clone.
+    pub(super) fn new(plan: &'a Plan, control: &'a UnixStream, pid: Option<u32>) -> Self {
+        Self::with(Teller::Plan(plan), control, pid)
     }
 
-    pub(super) fn with(teller: Teller<'a>, control: &'a UnixStream) -> Self {
-        Self { teller, control, forked: None, terminal: None }
+    pub(super) fn with(teller: Teller<'a>, control: &'a UnixStream, pid: Option<u32>) -> Self {
+        Self {
+            teller,
+            control,
+            pid,
+            came: VecDeque::new(),
+            forked: None,
+            terminal: None,
+            listener: None,
+            taker: None,
+        }
     }
 
-    /// Whether the init will tell of a second clone.
-    fn second_clone(&self) -> bool {
-        matches!(self.teller, Teller::Plan(plan) if plan.second_clone)
+    /// Gives a listener to this one.
+    pub(super) fn taker(mut self, taker: Taker<'a>) -> Self {
+        self.taker = Some(taker);
+        self
     }
 
     /// Until the created report or the end of file; whether there was such a
@@ -65,7 +89,10 @@ impl<'a> Receiver<'a> {
                 }
             }
             // The second clone may be faster than the first in telling of it.
-            let told = !self.second_clone() || self.forked.is_some();
+            let told = self.pid.is_some() || self.forked.is_some();
+            if told {
+                self.hand_over(until_created)?;
+            }
             if until_created && created && told {
                 return Ok(true);
             }
@@ -106,16 +133,37 @@ impl<'a> Receiver<'a> {
             break (received.bytes, descriptors);
         };
         kept.extend_from_slice(&buffer[..read]);
-        for descriptor in descriptors {
-            // A descriptor comes with the record that explains it.
-            let kind = kept.get(4).copied().map_or(0, u16::from);
-            if kind == record::TERMINAL {
-                self.terminal = Some(descriptor);
-            } else {
-                self.forked = Some(descriptor);
-            }
-        }
+        self.came.extend(descriptors);
         Ok(read)
+    }
+
+    /// Gives the listener to the agent, at once: calls may wait for it. The
+    /// process is killed if that fails.
+    fn hand_over(&mut self, creating: bool) -> Result<()> {
+        let plan = match self.teller {
+            Teller::Plan(plan) => plan,
+            Teller::Words(_) => {
+                return match (self.listener.take(), &mut self.taker) {
+                    (Some(listener), Some(taker)) => taker(Listener::from(listener)),
+                    _ => Ok(()),
+                };
+            }
+        };
+        let Some(Handover::Forward(agent)) = &plan.listener else {
+            return Ok(());
+        };
+        let Some(descriptor) = self.listener.take() else {
+            return Ok(());
+        };
+        let second = || self.forked.as_ref().and_then(super::launch::pid_of);
+        let pid = self.pid.or_else(second).unwrap_or_default();
+        let status = if plan.waits_for_start && !creating {
+            ContainerState::Created
+        } else {
+            ContainerState::Creating
+        };
+        let state = listener::process_state(agent, pid, status)?;
+        listener::forward(agent.get_path(), &state, descriptor.as_fd())
     }
 
     /// The event that a report tells.
@@ -130,7 +178,16 @@ impl<'a> Receiver<'a> {
                 Err(Error::with(ErrorKind::Init, "check plan", format!("op {}", record.op), words))
             }
             record::REACHED => Ok(Some(record.value)),
-            record::FORKED | record::TERMINAL => Ok(None),
+            record::FORKED | record::TERMINAL | record::LISTENER => {
+                // Each brings its descriptor, in the same order.
+                let descriptor = self.came.pop_front();
+                match record.kind {
+                    record::FORKED => self.forked = descriptor,
+                    record::TERMINAL => self.terminal = descriptor,
+                    _ => self.listener = descriptor,
+                }
+                Ok(None)
+            }
             kind => {
                 let object = format!("record of kind {kind}");
                 Err(Error::with(ErrorKind::Init, "read control", object, "unknown"))
@@ -181,7 +238,7 @@ mod tests {
             let flags = MsgFlags::empty();
             nix::sys::socket::sendmsg::<()>(init.as_raw_fd(), &part, &rights, flags, None).unwrap();
         });
-        let mut receiver = Receiver::new(&plan, &ours);
+        let mut receiver = Receiver::new(&plan, &ours, None);
         assert!(receiver.run(true).unwrap());
         assert!(receiver.forked.is_some());
         teller.join().unwrap();

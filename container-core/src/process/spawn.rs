@@ -9,8 +9,10 @@
 //! read records until end of file ◄─────── execve(payload) closes the socket
 //! ```
 
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Mutex;
 
 use super::clone::Born;
 use super::handle::{ExitStatus, Output, Process, Streams, read_both};
@@ -33,7 +35,8 @@ pub(crate) fn spawn_with(
     before_pivot: impl FnOnce(u32) -> Result<()>,
 ) -> Result<Process> {
     let Launched { unborn, control, streams, devices } = launch(plan)?;
-    let mut receiver = Receiver::new(plan, &control);
+    let first = Some(unborn.pid()).filter(|_| !plan.second_clone);
+    let mut receiver = Receiver::new(plan, &control, first);
     if plan.stops_before_pivot {
         receiver.run_until(&[Event::BeforePivot], true)?;
         let mut second = receiver.forked.take().map(|pidfd| Unborn::new(Born { pid: 0, pidfd }));
@@ -45,14 +48,14 @@ pub(crate) fn spawn_with(
         receiver.forked = second.and_then(Unborn::finish).map(|born| born.pidfd);
     }
     let created = receiver.run(plan.waits_for_start);
-    let Receiver { forked, terminal, .. } = receiver;
+    let Receiver { forked, terminal, listener, .. } = receiver;
     let second = forked.map(|pidfd| Unborn::new(Born { pid: 0, pidfd }));
     let created = created?;
     let born = take_over(plan, unborn, second)?;
     // Over a start socket anyone starts it; the init has let go of this one.
     let waits_here = created && !plan.has_start_socket();
     let control = waits_here.then_some(control);
-    let streams = Streams { ours: streams, terminal };
+    let streams = Streams { ours: streams, terminal, listener: Mutex::new(listener) };
     let process = Process::new(born.pid, born.pidfd, streams, control, plan);
     if let Some(companions) = &plan.companions {
         process.join(companions)?;
@@ -66,7 +69,8 @@ pub(crate) fn spawn_with(
 /// Runs it to its end. The caller is woken once, at the end: what spawning
 /// would have told (that the program was executed, or why not) is read then.
 pub(crate) fn run(plan: &Plan) -> Result<Output> {
-    if plan.second_clone || plan.waits_for_start || plan.stops_before_pivot {
+    let stops = plan.waits_for_start || plan.stops_before_pivot;
+    if plan.second_clone || stops || plan.listener.is_some() {
         return spawn(plan)?.wait_with_output();
     }
     let Launched { unborn, control, streams: [stdin, stdout, stderr], devices } = launch(plan)?;
@@ -74,17 +78,20 @@ pub(crate) fn run(plan: &Plan) -> Result<Output> {
     let (stdout, stderr) = read_both(stdout.map(Into::into), stderr.map(Into::into))
         .map_err(|error| Error::os("read", "standard output and error", error))?;
     let status = unborn.wait()?;
-    Receiver::new(plan, &control).run(false)?;
+    Receiver::new(plan, &control, Some(0)).run(false)?;
     if let Some(devices) = devices {
         devices.keep();
     }
     Ok(Output { status: ExitStatus::from_raw(status), stdout, stderr })
 }
 
-/// Lets a created process run its program; see [`Process::start`].
-pub(super) fn start(plan: &Plan, control: &UnixStream) -> Result<()> {
+/// Lets a created process run its program; see [`Process::start`]. Returns the
+/// listener of its filter, if it notifies and no agent has it.
+pub(super) fn start(plan: &Plan, control: &UnixStream, pid: u32) -> Result<Option<OwnedFd>> {
     send_blocking(control, GO);
-    Receiver::new(plan, control).run(false).map(drop)
+    let mut receiver = Receiver::new(plan, control, Some(pid));
+    receiver.run(false)?;
+    Ok(receiver.listener)
 }
 
 /// The process to hand out: the second clone, if there was one.

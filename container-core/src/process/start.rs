@@ -46,6 +46,7 @@ use std::path::Path;
 use super::launch::{GO, send_blocking};
 use super::receive::{Receiver, Teller};
 use crate::error::{Error, ErrorKind, Result};
+use crate::seccomp::Listener;
 
 pub use crate::plan::StartWords;
 
@@ -101,15 +102,34 @@ pub fn connect(directory: &Path) -> Result<UnixStream> {
 }
 
 /// Lets the created process at the other end run its program; returns when it
-/// has been executed. `words` is what the creator kept of the plan.
+/// has been executed. `words` is what the creator kept of the plan. If its
+/// filter [notifies](crate::seccomp::Action::Notify), nobody will answer; see
+/// [`start_over_with`].
 ///
 /// # Errors
 ///
 /// The failing operation, in the words of the plan;
 /// [`WrongState`](ErrorKind::WrongState) if it was started by someone else.
 pub fn start_over(stream: &UnixStream, words: &StartWords) -> Result<()> {
+    start_over_with(stream, words, |_| Ok(()))
+}
+
+/// Likewise; `take` gets the listener of a filter that notifies, while the
+/// process may already wait for an answer: for an agent it calls
+/// [`forward`](crate::seccomp::listener::forward).
+///
+/// # Errors
+///
+/// Those of [`start_over`], and that of `take`, upon which the caller has to
+/// kill the process.
+pub fn start_over_with(
+    stream: &UnixStream,
+    words: &StartWords,
+    mut take: impl FnMut(Listener) -> Result<()>,
+) -> Result<()> {
     send_blocking(stream, GO);
-    if Receiver::with(Teller::Words(words), stream).run(false)? {
+    let receiver = Receiver::with(Teller::Words(words), stream, Some(0));
+    if receiver.taker(&mut take).run(false)? {
         return Ok(());
     }
     let reason = "the process took no order to start";

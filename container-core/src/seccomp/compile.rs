@@ -1,31 +1,20 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::error::{Error, ErrorKind, Result};
 
 use super::action::Action;
+use super::architecture::Architecture;
 use super::assemble::{Assembler, Place};
 use super::condition::{Compare, Condition};
-use super::filter::{Filter, Rule, Syscall};
-use super::program::{Program, code};
-use super::table;
-use super::target::Target;
+use super::filter::Filter;
+use super::program::{Details, Instruction, Program, code};
+use super::section::{self, Outcome, Runs};
+use super::target::{Target, X32_BIT};
 
-const STEP: &str = "compile seccomp filter";
-const TSYNC: u32 = 1;
+pub(super) const STEP: &str = "compile seccomp filter";
 const TSYNC_ESRCH: u32 = 16;
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCH: u32 = 4;
-
-/// What happens to a run of system calls: the rules to try in order, then an
-/// action.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Outcome<'a> {
-    tries: Vec<(&'a [Condition], Action)>,
-    otherwise: Action,
-}
-
-/// The system calls from a number on, up to the start of the next run.
-type Runs<'a> = Vec<(u32, Outcome<'a>)>;
 
 /// Compiles a filter for the architecture of this build.
 pub(super) fn compile(filter: &Filter) -> Result<Program> {
@@ -36,108 +25,85 @@ pub(super) fn compile(filter: &Filter) -> Result<Program> {
     compile_for(filter, target)
 }
 
-/// Compiles a filter; names are those of this build's architecture.
-pub(super) fn compile_for(filter: &Filter, target: Target) -> Result<Program> {
-    filter.default.check()?;
+/// Compiles a filter for a kernel of the `native` architecture.
+pub(super) fn compile_for(filter: &Filter, native: Target) -> Result<Program> {
+    check(filter)?;
+    let (targets, passed_over) = section::targets(filter, native);
+    let ignored = section::unknown(filter, &targets)?;
+    let sections: Vec<_> =
+        targets.iter().map(|target| (*target, section::runs(filter, *target, &targets))).collect();
+    let instructions = Compiler::new(filter.unlisted).program(&sections)?;
+    let notifies = filter.rules.iter().any(|rule| rule.action == Action::Notify);
+    let flags = flags(filter.flags, notifies);
+    Ok(Program::new(&instructions, Details { flags, notifies, ignored, passed_over }))
+}
+
+fn check(filter: &Filter) -> Result<()> {
+    for (action, place) in [(filter.default, "default"), (filter.unlisted, "unlisted")] {
+        action.check()?;
+        if action == Action::Notify {
+            let reason = "the calls that hand the listener over would notify too";
+            return Err(Error::invalid(STEP, format!("{place} action {action}"), reason)
+                .hint("name the calls that notify in a rule"));
+        }
+    }
     for rule in &filter.rules {
         rule.action.check()?;
         rule.conditions.iter().try_for_each(Condition::check)?;
     }
-    let runs = runs(filter, target)?;
-    let instructions = Compiler::new(target).program(&runs)?;
-    let notifies = std::iter::once(filter.default)
-        .chain(filter.rules.iter().map(|rule| rule.action))
-        .any(|action| action == Action::Notify);
-    // The kernel refuses a listener with TSYNC unless errors come as ESRCH.
-    let both = notifies && filter.flags & TSYNC != 0;
-    let flags = if both { filter.flags | TSYNC_ESRCH } else { filter.flags };
-    Ok(Program::new(&instructions, flags, notifies))
+    Ok(())
 }
 
-/// Cuts the numbers into runs with the same outcome.
-fn runs<'a>(filter: &'a Filter, target: Target) -> Result<Runs<'a>> {
-    let mut by_number: BTreeMap<u32, Vec<&'a Rule>> = BTreeMap::new();
-    for rule in &filter.rules {
-        for syscall in &rule.syscalls {
-            if let Some(number) = number_of(syscall, filter, target)? {
-                by_number.entry(number).or_default().push(rule);
-            }
-        }
+/// The kernel refuses a listener with TSYNC unless errors come as ESRCH, and
+/// the wait for a listener that there is none of.
+const fn flags(wanted: u32, notifies: bool) -> u32 {
+    if !notifies {
+        return wanted & !Filter::WAIT_KILLABLE_RECV;
     }
-    let unruled = Outcome { tries: Vec::new(), otherwise: filter.default };
-    let mut runs = vec![(0, unruled.clone())];
-    for (number, rules) in by_number {
-        append(&mut runs, number, outcome(&rules, filter.default));
-        if let Some(next) = number.checked_add(1) {
-            append(&mut runs, next, unruled.clone());
-        }
-    }
-    if let Some(first) = target.foreign_from {
-        let refusal = Action::Errno(libc::ENOSYS as u16);
-        append(&mut runs, first, Outcome { tries: Vec::new(), otherwise: refusal });
-    }
-    Ok(runs)
+    if wanted & Filter::TSYNC != 0 { wanted | TSYNC_ESRCH } else { wanted }
 }
 
-/// Starts a run at `number`, which is not below the start of the last one.
-fn append<'a>(runs: &mut Runs<'a>, number: u32, outcome: Outcome<'a>) {
-    if runs.last().is_some_and(|(start, _)| *start == number) {
-        runs.pop();
-    }
-    if runs.last().is_none_or(|(_, last)| *last != outcome) {
-        runs.push((number, outcome));
-    }
-}
+/// The runs of each architecture.
+type Sections = [(Target, Runs)];
 
-fn outcome<'a>(rules: &[&'a Rule], default: Action) -> Outcome<'a> {
-    let mut tries = Vec::new();
-    for rule in rules {
-        if rule.conditions.is_empty() {
-            return Outcome { tries, otherwise: rule.action };
-        }
-        tries.push((rule.conditions.as_slice(), rule.action));
-    }
-    Outcome { tries, otherwise: default }
-}
-
-fn number_of(syscall: &Syscall, filter: &Filter, target: Target) -> Result<Option<u32>> {
-    let number = match syscall {
-        Syscall::Number(number) => *number,
-        Syscall::Name(name) => match table::number(name) {
-            Some(number) => number,
-            None if filter.skip_unknown => return Ok(None),
-            None => {
-                let reason = "this architecture has no system call of this name";
-                return Err(Error::invalid(STEP, name, reason)
-                    .hint("correct the name, give the number, or skip unknown names"));
-            }
-        },
-    };
-    if target.foreign_from.is_some_and(|first| number >= first) {
-        let reason =
-            "the number belongs to another calling convention, which is refused as a whole";
-        return Err(Error::invalid(STEP, number.to_string(), reason));
-    }
-    Ok(Some(number))
-}
-
-struct Compiler<'a> {
-    target: Target,
+struct Compiler {
+    unlisted: Place,
     assembler: Assembler,
-    bodies: HashMap<Outcome<'a>, Place>,
+    /// Whether the arguments are narrow, and what happens.
+    bodies: HashMap<(bool, Outcome), Place>,
 }
 
-impl<'a> Compiler<'a> {
-    fn new(target: Target) -> Self {
-        Self { target, assembler: Assembler::default(), bodies: HashMap::new() }
+impl Compiler {
+    fn new(unlisted: Action) -> Self {
+        let unlisted = Place::Return(unlisted.code());
+        Self { unlisted, assembler: Assembler::default(), bodies: HashMap::new() }
     }
 
-    fn program(mut self, runs: &[(u32, Outcome<'a>)]) -> Result<Vec<super::program::Instruction>> {
-        let root = self.search(runs)?;
-        self.assembler.start(root);
-        let search = self.assembler.prepend(code::LOAD, OFFSET_NUMBER);
-        let foreign = Place::Return(Action::KillProcess.code());
-        let check = self.assembler.branch(code::EQUAL, self.target.audit_arch, search, foreign);
+    /// The checks of the architecture, the native one first, then a search for
+    /// each; laid down from the end.
+    fn program(mut self, sections: &Sections) -> Result<Vec<Instruction>> {
+        let mut machines = Vec::new();
+        for (target, runs) in sections.iter().rev() {
+            if target.architecture == Architecture::X32 {
+                continue;
+            }
+            let mut root = self.search(runs, *target)?;
+            if target.architecture == Architecture::X86_64 {
+                let x32 = sections.iter().find(|(t, _)| t.architecture == Architecture::X32);
+                let far = match x32 {
+                    Some((target, runs)) => self.search(runs, *target)?,
+                    None => self.unlisted,
+                };
+                root = self.assembler.branch(code::GREATER_EQUAL, X32_BIT, far, root);
+            }
+            self.assembler.start(root);
+            let load = self.assembler.prepend(code::LOAD, OFFSET_NUMBER);
+            machines.push((target.audit_arch, load));
+        }
+        let mut check = self.unlisted;
+        for (audit_arch, load) in machines {
+            check = self.assembler.branch(code::EQUAL, audit_arch, load, check);
+        }
         self.assembler.start(check);
         self.assembler.prepend(code::LOAD, OFFSET_ARCH);
         self.check_length()?;
@@ -155,37 +121,47 @@ impl<'a> Compiler<'a> {
     }
 
     /// A balanced search for the run that the number in the accumulator lies in.
-    fn search(&mut self, runs: &[(u32, Outcome<'a>)]) -> Result<Place> {
+    fn search(&mut self, runs: &[(u32, Outcome)], target: Target) -> Result<Place> {
         self.check_length()?;
         if let [(_, outcome)] = runs {
-            return Ok(self.body(outcome));
+            return Ok(self.body(outcome, target));
         }
         let (lower, upper) = runs.split_at(runs.len() / 2);
         let start = upper[0].0;
-        let above = self.search(upper)?;
-        let below = self.search(lower)?;
+        let above = self.search(upper, target)?;
+        let below = self.search(lower, target)?;
         Ok(self.assembler.branch(code::GREATER_EQUAL, start, above, below))
     }
 
-    fn body(&mut self, outcome: &Outcome<'a>) -> Place {
-        if let Some(place) = self.bodies.get(outcome) {
+    fn body(&mut self, outcome: &Outcome, target: Target) -> Place {
+        let mut place = Place::Return(outcome.otherwise.code());
+        if outcome.tries.is_empty() {
+            return place;
+        }
+        let key = (target.narrow, outcome.clone());
+        if let Some(place) = self.bodies.get(&key) {
             return *place;
         }
-        let mut place = Place::Return(outcome.otherwise.code());
-        for (conditions, action) in outcome.tries.iter().rev() {
+        for one in outcome.tries.iter().rev() {
             let failed = place;
-            place = Place::Return(action.code());
-            for condition in conditions.iter().rev() {
-                place = self.condition(condition, place, failed);
+            place = Place::Return(one.action.code());
+            for condition in one.conditions.iter().rev() {
+                place = self.condition(condition, target, place, failed);
             }
         }
-        self.bodies.insert(outcome.clone(), place);
+        self.bodies.insert(key, place);
         place
     }
 
     /// Compares the upper half, and only where that leaves it open the lower.
-    fn condition(&mut self, condition: &Condition, holds: Place, fails: Place) -> Place {
-        let argument = condition.argument;
+    fn condition(
+        &mut self,
+        condition: &Condition,
+        target: Target,
+        holds: Place,
+        fails: Place,
+    ) -> Place {
+        let argument = Argument { index: condition.argument, target };
         match condition.compare {
             Compare::Equal(value) => self.equal(argument, u64::MAX, value, holds, fails),
             Compare::NotEqual(value) => self.equal(argument, u64::MAX, value, fails, holds),
@@ -199,13 +175,16 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn equal(&mut self, argument: u8, mask: u64, value: u64, yes: Place, no: Place) -> Place {
+    fn equal(&mut self, argument: Argument, mask: u64, value: u64, yes: Place, no: Place) -> Place {
         if value & !mask != 0 {
             return no;
         }
-        let lower = self.half(self.target.lower(argument), mask as u32, value as u32, yes, no);
+        let lower = self.half(argument.lower(), mask as u32, value as u32, yes, no);
+        if argument.target.narrow {
+            return lower;
+        }
         let (mask, value) = ((mask >> 32) as u32, (value >> 32) as u32);
-        self.half(self.target.upper(argument), mask, value, lower, no)
+        self.half(argument.upper(), mask, value, lower, no)
     }
 
     fn half(&mut self, offset: u32, mask: u32, value: u32, yes: Place, no: Place) -> Place {
@@ -219,15 +198,35 @@ impl<'a> Compiler<'a> {
         self.assembler.prepend(code::LOAD, offset)
     }
 
-    fn order(&mut self, code: u16, argument: u8, value: u64, yes: Place, no: Place) -> Place {
+    fn order(&mut self, code: u16, argument: Argument, value: u64, yes: Place, no: Place) -> Place {
         if yes == no {
             return yes;
         }
         let (upper, lower) = ((value >> 32) as u32, value as u32);
         self.assembler.branch(code, lower, yes, no);
-        let low = self.assembler.prepend(code::LOAD, self.target.lower(argument));
+        let low = self.assembler.prepend(code::LOAD, argument.lower());
+        if argument.target.narrow {
+            return low;
+        }
         let same = self.assembler.branch(code::EQUAL, upper, low, no);
         self.assembler.branch(code::GREATER, upper, yes, same);
-        self.assembler.prepend(code::LOAD, self.target.upper(argument))
+        self.assembler.prepend(code::LOAD, argument.upper())
+    }
+}
+
+/// Where an argument is.
+#[derive(Clone, Copy)]
+struct Argument {
+    index: u8,
+    target: Target,
+}
+
+impl Argument {
+    fn lower(self) -> u32 {
+        self.target.lower(self.index)
+    }
+
+    fn upper(self) -> u32 {
+        self.target.upper(self.index)
     }
 }

@@ -60,6 +60,43 @@ impl Condition {
         Self::new(argument, Compare::MaskedEqual { mask: bits, value: 0 })
     }
 
+    /// The same on 32-bit architectures, where only the lower half of an
+    /// argument and of a value counts.
+    pub(super) fn narrowed(self) -> Self {
+        let low = |value: u64| value & u64::from(u32::MAX);
+        let compare = match self.compare {
+            Compare::Equal(value) => Compare::Equal(low(value)),
+            Compare::NotEqual(value) => Compare::NotEqual(low(value)),
+            Compare::Less(value) => Compare::Less(low(value)),
+            Compare::LessOrEqual(value) => Compare::LessOrEqual(low(value)),
+            Compare::Greater(value) => Compare::Greater(low(value)),
+            Compare::GreaterOrEqual(value) => Compare::GreaterOrEqual(low(value)),
+            Compare::MaskedEqual { mask, value } => {
+                Compare::MaskedEqual { mask: low(mask), value: low(value) }
+            }
+        };
+        Self { compare, ..self }
+    }
+
+    /// Whether it holds for this value of the argument.
+    #[must_use]
+    pub const fn holds(&self, argument: u64) -> bool {
+        match self.compare {
+            Compare::Equal(value) => argument == value,
+            Compare::NotEqual(value) => argument != value,
+            Compare::Less(value) => argument < value,
+            Compare::LessOrEqual(value) => argument <= value,
+            Compare::Greater(value) => argument > value,
+            Compare::GreaterOrEqual(value) => argument >= value,
+            Compare::MaskedEqual { mask, value } => argument & mask == value,
+        }
+    }
+
+    /// Whether it holds whatever the argument.
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self.compare, Compare::MaskedEqual { mask: 0, value: 0 })
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         match self.argument {
             0..=5 => Ok(()),

@@ -3,13 +3,16 @@ use std::fmt;
 use crate::error::Result;
 
 use super::action::Action;
+use super::architecture::Architecture;
 use super::compile;
 use super::condition::Condition;
 use super::program::Program;
 
 /// A system call by its name or by the number on this architecture.
 ///
-/// A name is looked up when the filter is compiled.
+/// A name is looked up for each architecture when the filter is compiled; a
+/// number means the native architecture alone (on x86-64 x32's own numbers,
+/// from `0x4000_0000` on, mean x32).
 ///
 /// ```
 /// use container_core::seccomp::Syscall;
@@ -76,27 +79,92 @@ impl Rule {
     }
 }
 
+/// Which of several rules on one call decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Precedence {
+    /// The first whose conditions hold.
+    First,
+    /// As OCI runtimes have it by libseccomp: rules with the default's own
+    /// action don't count, and of the others the one with fewer conditions
+    /// comes first, above all the one with none.
+    Broadest,
+}
+
 /// A seccomp filter: rules and a default.
 ///
 /// For a system call the **first** rule that names it and whose conditions all
-/// hold decides; without one the default action does.
+/// hold decides; without one the default action does. (A filter that was
+/// converted from an OCI specification has that one's precedence instead.)
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Filter {
     pub(super) default: Action,
     pub(super) rules: Vec<Rule>,
+    pub(super) architectures: Vec<Architecture>,
+    pub(super) unlisted: Action,
+    pub(super) newer_unknown: bool,
+    pub(super) precedence: Precedence,
     pub(super) skip_unknown: bool,
     pub(super) flags: u32,
 }
 
 impl Filter {
-    const TSYNC: u32 = 1;
-    const LOG: u32 = 2;
-    const SPEC_ALLOW: u32 = 4;
+    pub(super) const TSYNC: u32 = 1;
+    pub(super) const LOG: u32 = 2;
+    pub(super) const SPEC_ALLOW: u32 = 4;
+    pub(super) const WAIT_KILLABLE_RECV: u32 = 32;
 
-    /// A filter without rules: `default` happens to every call.
+    /// A filter without rules: `default` happens to every call of the native
+    /// architecture; [`Action::Notify`] can't be the default.
     pub const fn new(default: Action) -> Self {
-        Self { default, rules: Vec::new(), skip_unknown: false, flags: 0 }
+        Self {
+            default,
+            rules: Vec::new(),
+            architectures: Vec::new(),
+            unlisted: Action::KillProcess,
+            newer_unknown: false,
+            precedence: Precedence::First,
+            skip_unknown: false,
+            flags: 0,
+        }
+    }
+
+    /// Takes the rules for the calls of these architectures too; the native
+    /// one is always among them. What no kernel of this build's architecture
+    /// takes is passed over, see [`Program::passed_over`].
+    ///
+    /// ```
+    /// use container_core::seccomp::{Action, Architecture, Filter};
+    ///
+    /// // 32-bit programs on a 64-bit kernel get the same filter.
+    /// let filter = Filter::new(Action::Allow)
+    ///     .architectures([Architecture::X86, Architecture::X32, Architecture::Arm])
+    ///     .deny(["mount"], 1);
+    /// # let _ = filter.compile()?;
+    /// # Ok::<(), container_core::Error>(())
+    /// ```
+    pub fn architectures(mut self, list: impl IntoIterator<Item = Architecture>) -> Self {
+        for architecture in list {
+            if !self.architectures.contains(&architecture) {
+                self.architectures.push(architecture);
+            }
+        }
+        self
+    }
+
+    /// What happens to calls of an architecture that isn't listed: by default
+    /// the process is killed, for their numbers mean other calls.
+    pub const fn unlisted(mut self, action: Action) -> Self {
+        self.unlisted = action;
+        self
+    }
+
+    /// Answers `ENOSYS` to calls with a higher number than any that the rules
+    /// name, architecture by architecture: the profile's author did not know
+    /// them, and programs take that for an older kernel.
+    pub const fn newer_unknown(mut self, on: bool) -> Self {
+        self.newer_unknown = on;
+        self
     }
 
     /// Adds a rule behind the others.
@@ -115,9 +183,11 @@ impl Filter {
         self.rule(Rule::new(syscalls, Action::Errno(errno)))
     }
 
-    /// Passes over names that aren't known on this architecture, in place of an
-    /// error. It serves profiles written for several architectures; where the
-    /// default is to allow, a misspelt name then denies nothing.
+    /// Passes over names that none of the architectures knows, in place of an
+    /// error; [`Program::ignored`] has them. It serves profiles written for
+    /// other kernels; where the default is to allow, a misspelt name then
+    /// denies nothing. A name that only some of the architectures know counts
+    /// for these.
     pub const fn skip_unknown(mut self, skip: bool) -> Self {
         self.skip_unknown = skip;
         self
@@ -141,6 +211,13 @@ impl Filter {
         self.flag(Self::SPEC_ALLOW, on)
     }
 
+    /// Lets only fatal signals interrupt a call whose notification somebody has
+    /// received (`SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`, Linux 5.19). It
+    /// counts where a rule notifies.
+    pub const fn wait_killable_recv(self, on: bool) -> Self {
+        self.flag(Self::WAIT_KILLABLE_RECV, on)
+    }
+
     const fn flag(mut self, flag: u32, on: bool) -> Self {
         self.flags = if on { self.flags | flag } else { self.flags & !flag };
         self
@@ -157,13 +234,14 @@ impl Filter {
         &self.rules
     }
 
-    /// Compiles the filter for this architecture.
+    /// Compiles the filter for this architecture and those that its kernel
+    /// takes besides, as far as they are listed.
     ///
     /// # Errors
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming an unknown
-    /// system call, an argument above 5, an errno above 4095 or a number of
-    /// another calling convention;
+    /// system call, an argument above 5, an errno above 4095, a number of
+    /// another calling convention, or a default action that notifies;
     /// [`LimitReached`](crate::ErrorKind::LimitReached) beyond
     /// [`Program::MAX_INSTRUCTIONS`];
     /// [`Unsupported`](crate::ErrorKind::Unsupported) on an architecture

@@ -36,27 +36,42 @@
 //! the outcome is "allow" without a look at arguments, kernels from 5.11 on
 //! don't run the filter at all.
 //!
-//! Calls of a foreign architecture (32-bit calls of a 64-bit process) kill the
-//! process, for their numbers mean other calls; x32 calls answer `ENOSYS`.
+//! # Several architectures
+//!
+//! One kernel takes system calls by several conventions: a process on x86-64
+//! may at any moment make a 32-bit call (`int 0x80`), whose numbers mean other
+//! calls. The program therefore looks at the [`Architecture`] first, and has a
+//! search of its own for each that [the filter lists](Filter::architectures),
+//! by the same names; on 32-bit ones only the lower half of each argument and
+//! value counts. Calls of an architecture that isn't listed
+//! [kill the process](Filter::unlisted).
 //!
 //! [seccomp(2)]: https://man7.org/linux/man-pages/man2/seccomp.2.html
 
 mod action;
+mod architecture;
 mod assemble;
 mod compile;
 mod condition;
+mod decide;
 mod filter;
+pub mod listener;
 #[cfg(test)]
-mod interpreter;
+mod model;
+mod notify_calls;
+mod oci;
 mod profile;
 mod profile_table;
 mod program;
+mod section;
 mod table;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use action::Action;
+pub use architecture::Architecture;
 pub use condition::{Compare, Condition};
 pub use filter::{Filter, Rule, Syscall};
+pub use listener::{Listener, Notification, Response, SeccompListener};
 pub use program::Program;

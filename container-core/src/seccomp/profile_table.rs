@@ -126,7 +126,8 @@ pub(super) const ALLOWED: &[&str] = &[
 /// and times, and calls of one architecture only.
 #[rustfmt::skip]
 pub(super) const ALLOWED_ELSEWHERE: &[&str] = &[
-    "_llseek", "_newselect", "arm_fadvise64_64", "arm_sync_file_range", "cacheflush", "chown32",
+    "_llseek", "_newselect", "arm_fadvise64_64", "arm_sync_file_range", "breakpoint", "cacheflush",
+    "chown32",
     "clock_adjtime64", "clock_getres_time64", "clock_gettime64", "clock_nanosleep_time64",
     "fadvise64_64", "fchown32", "fcntl64", "fstat64", "fstatat", "fstatat64", "fstatfs64",
     "ftruncate64", "futex_time64", "getegid32", "geteuid32", "getgid32", "getgroups32",
@@ -135,7 +136,7 @@ pub(super) const ALLOWED_ELSEWHERE: &[&str] = &[
     "pselect6_time64", "recv", "recvmmsg_time64", "riscv_flush_icache", "riscv_hwprobe",
     "rt_sigtimedwait_time64", "s390_guarded_storage", "s390_pci_mmio_read", "s390_pci_mmio_write",
     "s390_runtime_instr", "s390_sthyi", "sched_rr_get_interval_time64", "semtimedop_time64", "send",
-    "sendfile64", "set_tls", "setfsgid32", "setfsuid32", "setgid32", "setgroups32", "setregid32",
+    "sendfile64", "set_tls", "get_tls", "setfsgid32", "setfsuid32", "setgid32", "setgroups32", "setregid32",
     "setresgid32", "setresuid32", "setreuid32", "setuid32", "sigaction", "signal", "sigpending",
     "sigprocmask", "sigreturn", "sigsuspend", "stat64", "statfs64", "swapcontext", "switch_endian",
     "sync_file_range2", "timer_gettime64", "timer_settime64", "timerfd", "timerfd_gettime64",

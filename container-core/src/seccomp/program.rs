@@ -2,7 +2,10 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::action::Action;
+use super::architecture::Architecture;
+use super::decide;
 use super::filter::Filter;
+use super::target::Target;
 use crate::error::Result;
 
 /// `struct sock_filter`: one instruction of classic BPF.
@@ -61,8 +64,16 @@ impl Instruction {
 #[must_use]
 pub struct Program {
     bytes: Arc<[u8]>,
-    flags: u32,
-    notifies: bool,
+    details: Arc<Details>,
+}
+
+/// What is known of a program besides its instructions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Details {
+    pub(super) flags: u32,
+    pub(super) notifies: bool,
+    pub(super) ignored: Vec<String>,
+    pub(super) passed_over: Vec<Architecture>,
 }
 
 impl Program {
@@ -83,9 +94,9 @@ impl Program {
         Ok(DEFAULT.get_or_init(|| program).clone())
     }
 
-    pub(super) fn new(instructions: &[Instruction], flags: u32, notifies: bool) -> Self {
+    pub(super) fn new(instructions: &[Instruction], details: Details) -> Self {
         let bytes = instructions.iter().flat_map(|i| i.to_bytes()).collect();
-        Self { bytes, flags, notifies }
+        Self { bytes, details: Arc::new(details) }
     }
 
     /// The instructions as an array of `struct sock_filter` in the byte order
@@ -106,7 +117,7 @@ impl Program {
     /// `NEW_LISTENER`, see [`needs_listener`](Self::needs_listener).
     #[must_use]
     pub fn flags(&self) -> u32 {
-        self.flags
+        self.details.flags
     }
 
     /// Whether an action is [`Action::Notify`], so that the filter has to be
@@ -114,7 +125,53 @@ impl Program {
     /// listen.
     #[must_use]
     pub fn needs_listener(&self) -> bool {
-        self.notifies
+        self.details.notifies
+    }
+
+    /// The names that none of the filter's architectures knows, where the
+    /// filter [skips](Filter::skip_unknown) them.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.details.ignored
+    }
+
+    /// The listed architectures whose calls no kernel of this build's
+    /// architecture takes.
+    #[must_use]
+    pub fn passed_over(&self) -> &[Architecture] {
+        &self.details.passed_over
+    }
+
+    /// What it answers to a system call: the program is run as the kernel runs
+    /// it.
+    ///
+    /// ```
+    /// use container_core::seccomp::{Action, Architecture, Program};
+    ///
+    /// let program = Program::container_default()?;
+    /// let native = Architecture::native().expect("one that is known");
+    /// let number = 100_000; // no kernel has it yet
+    /// let answer = program.decide(native, number, [0; 6]);
+    /// assert_eq!(answer, Action::Errno(libc::ENOSYS as u16));
+    /// # Ok::<(), container_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn decide(&self, architecture: Architecture, number: u32, arguments: [u64; 6]) -> Action {
+        let arch = Target::of(architecture).map_or(0, |target| target.audit_arch);
+        let call = decide::Call { number, arch, arguments };
+        let native = Target::native().is_none_or(|target| target.little_endian);
+        let (code, _) = decide::run(self, &call, native);
+        Action::from_code(code).unwrap_or(Action::KillProcess)
+    }
+
+    /// Everything that it may answer to a native call, whatever the arguments.
+    pub(crate) fn answers(&self, name: &str) -> Vec<Action> {
+        decide::answers(self, name)
+    }
+
+    pub(super) fn instruction(&self, at: usize) -> Option<Instruction> {
+        let all = self.bytes.as_chunks::<{ Instruction::SIZE }>().0;
+        all.get(at).copied().map(Instruction::from_bytes)
     }
 
     pub(super) fn instructions(&self) -> impl Iterator<Item = Instruction> {
@@ -131,7 +188,7 @@ impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program")
             .field("instructions", &self.len())
-            .field("flags", &format_args!("{:#x}", self.flags))
+            .field("flags", &format_args!("{:#x}", self.details.flags))
             .finish_non_exhaustive()
     }
 }

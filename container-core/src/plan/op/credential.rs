@@ -28,6 +28,9 @@ impl Op {
             Self::Seccomp { filter, flags } => {
                 wire::Op { x: *flags, s: to.raw(filter), ..op(code::SECCOMP) }
             }
+            Self::SeccompListen { filter, flags } => {
+                wire::Op { x: *flags, s: to.raw(filter), ..op(code::SECCOMP_LISTEN) }
+            }
             _ => return None,
         })
     }
@@ -47,6 +50,9 @@ impl Op {
             Self::NoNewPrivs => ("prctl PR_SET_NO_NEW_PRIVS", "1".into()),
             Self::Seccomp { filter, .. } => {
                 ("seccomp", format!("{} instructions", filter.len() / 8))
+            }
+            Self::SeccompListen { filter, .. } => {
+                ("seccomp", format!("{} instructions, with a listener", filter.len() / 8))
             }
             _ => return None,
         })

@@ -3,7 +3,7 @@
 use super::ProcessBuilder;
 use crate::capability::Capabilities;
 use crate::rlimit::Rlimit;
-use crate::seccomp::Program;
+use crate::seccomp::{Program, SeccompListener};
 use crate::user::UserSpec;
 
 impl ProcessBuilder {
@@ -49,9 +49,19 @@ impl ProcessBuilder {
         self
     }
 
+    /// Who answers where the filter [notifies](crate::seccomp::Action::Notify):
+    /// an agent at a Unix socket gets the listener. Without,
+    /// [`Process::take_seccomp_listener`](crate::Process::take_seccomp_listener)
+    /// has it. With a filter that does not notify, it counts for nothing.
+    pub fn seccomp_listener(mut self, listener: SeccompListener) -> Self {
+        self.description.seccomp_listener = Some(listener);
+        self
+    }
+
     /// Takes the filter away again.
     pub fn without_seccomp(mut self) -> Self {
         self.description.seccomp = None;
+        self.description.seccomp_listener = None;
         self
     }
 
