@@ -84,7 +84,8 @@ impl FromStr for Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SchedulerFlag {
-    /// `SCHED_FLAG_RESET_ON_FORK`: children start with the default policy.
+    /// `SCHED_FLAG_RESET_ON_FORK`: children inherit no real-time policy,
+    /// deadline or nice value below 0.
     ResetOnFork,
     /// `SCHED_FLAG_RECLAIM`: may use the time that other deadline processes
     /// leave.
