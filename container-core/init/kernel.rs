@@ -29,6 +29,7 @@ pub const EPERM: i32 = 1;
 pub const ENOENT: i32 = 2;
 pub const EINTR: i32 = 4;
 pub const EBADF: i32 = 9;
+pub const EAGAIN: i32 = 11;
 pub const EACCES: i32 = 13;
 pub const EEXIST: i32 = 17;
 pub const ENODEV: i32 = 19;
@@ -132,6 +133,9 @@ pub const RESOLVE_NO_MAGICLINKS: u64 = 2;
 pub const RESOLVE_NO_SYMLINKS: u64 = 4;
 pub const RESOLVE_IN_ROOT: u64 = 0x10;
 
+/// How often a path is resolved while others rename and mount.
+const MOST_TRIES: u32 = 1024;
+
 /// Opens `path` inside directory `root`: neither `..` nor a symlink leads out.
 pub fn open_in(root: i32, path: Text, flags: usize, resolve: u64) -> Result<i32, Errno> {
     let how = OpenHow {
@@ -139,7 +143,15 @@ pub fn open_in(root: i32, path: Text, flags: usize, resolve: u64) -> Result<i32,
         mode: 0,
         resolve: resolve | RESOLVE_NO_MAGICLINKS,
     };
-    sys!(nr_all::OPENAT2, root, path.0, &raw const how, size_of::<OpenHow>()).map(|fd| fd as i32)
+    // With `..` on the way the kernel asks to try again when anything was
+    // renamed or mounted anywhere meanwhile.
+    for _ in 0..MOST_TRIES {
+        let opened = sys!(nr_all::OPENAT2, root, path.0, &raw const how, size_of::<OpenHow>());
+        if !matches!(opened, Err(EAGAIN | EINTR)) {
+            return opened.map(|fd| fd as i32);
+        }
+    }
+    Err(EAGAIN)
 }
 
 /// What statx(2) tells, as far as the init asks.

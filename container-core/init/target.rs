@@ -105,7 +105,7 @@ impl Target {
         let opened = match made {
             Ok(()) | Err(EEXIST) => {
                 machine.detail = "openat2 of what was made";
-                kernel::open_in(parent, name, O_PATH | O_NOFOLLOW, RESOLVE_NO_SYMLINKS)
+                kernel::open_in(parent, name, O_PATH, RESOLVE_NO_SYMLINKS)
             }
             Err(errno) => Err(errno),
         };

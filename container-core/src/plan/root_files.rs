@@ -45,7 +45,11 @@ impl RootFiles {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let how = OpenHow::new().flags(flags).resolve(resolve);
-        let mut file = match openat2(self.0.as_fd(), path, how) {
+        // The kernel asks to try again when something was renamed or mounted
+        // meanwhile.
+        let mut tries = std::iter::repeat_with(|| openat2(self.0.as_fd(), path, how)).take(1024);
+        let opened = tries.find(|opened| opened.as_ref().err() != Some(&nix::errno::Errno::EAGAIN));
+        let mut file = match opened.unwrap_or(Err(nix::errno::Errno::EAGAIN)) {
             Ok(file) => File::from(file),
             Err(nix::errno::Errno::ENOENT) => return Ok(Vec::new()),
             Err(error) => return Err(Error::os("openat2", format!("/{path}"), error)),

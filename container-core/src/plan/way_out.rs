@@ -33,7 +33,30 @@ pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
             "a user namespace may mount it only with new pid (proc), net (sysfs) or ipc (mqueue) \
              namespaces, and only if no part of the host's own is hidden"
         }
-        (Op::Target { .. }, libc::ELOOP) => "a symlink stands where a kernel file system belongs",
+        (Op::Target { .. } | Op::DeviceNode { .. } | Op::DeviceLink { .. }, libc::ELOOP) => {
+            "a symlink stands where a kernel file system or a device belongs, or leads nowhere"
+        }
+        (Op::MountSetattr { clear, .. }, libc::EPERM) if *clear != 0 => {
+            "what the host has set is locked in a user namespace: it can't be cleared"
+        }
+        (Op::MountSetattr { .. }, libc::EPERM) => {
+            "access times of a mount of the host's are locked in a user namespace"
+        }
+        (Op::MoveMount { .. }, libc::ENOTDIR) => {
+            "a file is mounted on a file, a directory on a directory"
+        }
+        (Op::CopyUp { .. }, libc::ENOSPC) => "the tmpfs is too small for what it is to copy",
+        (Op::DeviceNode { .. }, libc::EEXIST) => "remove what is there from the root",
+        (Op::Sysctl { .. }, libc::ENOENT) => {
+            "this kernel has no such setting, or not in a namespace"
+        }
+        (Op::Sysctl { .. }, libc::EACCES | libc::EPERM) => {
+            "the user namespace does not own the namespace, or this kernel keeps it for the \
+             host's root"
+        }
+        (Op::PivotRoot(_), libc::EINVAL) => {
+            "where the old root is the initial RAM file system: Rootfs::no_pivot"
+        }
         (Op::Chdir(_), libc::ENOENT) => "make the working directory in the root first",
         (Op::Scheduler(_), libc::EPERM) => {
             "a real-time policy, a deadline or a lower nice value takes CAP_SYS_NICE of the \
@@ -73,7 +96,7 @@ pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
         (Op::Setns { .. } | Op::Unshare { .. }, libc::EPERM) => {
             "run as root, or in a user namespace that owns it"
         }
-        (Op::Mknod { .. }, libc::EPERM) => "making devices takes CAP_MKNOD",
+        (Op::Mknod { .. } | Op::DeviceNode { .. }, libc::EPERM) => "making devices takes CAP_MKNOD",
         _ => return None,
     })
 }

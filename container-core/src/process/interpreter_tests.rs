@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use super::{ProcessBuilder, Stdio};
 use crate::plan::wire::{self, Bytes, Header, Op, Refusal, Span, code, record};
 use crate::seccomp::Filter;
-use crate::{Capabilities, Mount, NamespaceKind, Namespaces};
+use crate::{Capabilities, Device, Mount, NamespaceKind, Namespaces};
 use harness::{Outcome, launch, run};
 use mutation::{edges, mutate, mutation, put, with_marker, words};
 
@@ -48,6 +48,10 @@ fn plans() -> Vec<Vec<u8>> {
         .rootfs("/")
         .mount(Mount::proc("/proc"))
         .mount(Mount::dev("/dev"))
+        .mount(Mount::tmpfs("/run").copy_up())
+        .device(Device::character("/dev/fuse", 10, 229))
+        .default_devices(true)
+        .sysctl("kernel.domainname", "never")
         .masked_paths(["/proc/kcore"])
         .read_only_paths(["/proc/sys"]);
     let builders = [small(), settings, small().wait_for_start(), filtered, mounted];

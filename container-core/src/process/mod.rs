@@ -31,6 +31,8 @@ mod image;
 mod interpreter_tests;
 mod launch;
 mod mappings;
+#[cfg(test)]
+mod pivot_tests;
 mod receive;
 mod spawn;
 mod stdio;
@@ -42,4 +44,6 @@ pub use stdio::{Stdio, WindowSize};
 pub(crate) use companions::Companions;
 pub(crate) use description::{Description, Enter, OomScore};
 pub(crate) use mappings::{best_mappings, is_single};
+#[allow(unused_imports)] // for hooks
+pub(crate) use spawn::spawn_with;
 pub(crate) use spawn::{run, spawn};
