@@ -109,3 +109,54 @@ pub(super) fn needed(description: &Description) -> CapabilitySet {
         _ => CapabilitySet::EMPTY,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Plan, encode};
+    use super::*;
+    use crate::ProcessBuilder;
+
+    /// The program after a write to an attribute file, as the modules have it.
+    fn writing(path: &str, data: &[u8], if_permitted: bool) -> Plan {
+        let mut plan = ProcessBuilder::new("/bin/true").plan().unwrap();
+        let op =
+            Op::WriteProc { path: CString::new(path).unwrap(), data: data.to_vec(), if_permitted };
+        plan.steps.insert(0, super::super::InitStep { op, why: "" });
+        plan.bytes = encode::encode(plan.steps.iter().map(|step| &step.op), 0, 0);
+        plan
+    }
+
+    /// What a container could put in the place of procfs (CVE-2019-16884).
+    #[test]
+    fn a_label_goes_to_procfs_only() {
+        let dir = testkit::TempDir::new();
+        let fake = dir.join("exec");
+        std::fs::write(&fake, "").unwrap();
+        let refused = writing(fake.to_str().unwrap(), b"exec profile", true).status().unwrap_err();
+        assert!(refused.to_string().contains("not a procfs file"), "{refused}");
+        assert_eq!(std::fs::read(&fake).unwrap(), b"", "nothing was written");
+        let link = dir.join("link");
+        std::os::unix::fs::symlink("/proc/self/comm", &link).unwrap();
+        let refused = writing(link.to_str().unwrap(), b"x", true).status().unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ELOOP), "{refused}");
+    }
+
+    /// Without a module in the kernel nobody takes the order, and it is told.
+    #[test]
+    fn an_order_that_nobody_takes_fails_with_words() {
+        if lsm::apparmor().available || lsm::selinux().available {
+            return;
+        }
+        let path = "/proc/thread-self/attr/exec";
+        let refused = writing(path, b"exec no-such-profile", false).status().unwrap_err();
+        assert!(refused.to_string().contains(path), "{refused}");
+        assert!(refused.way_out().is_some(), "{refused}");
+    }
+
+    #[test]
+    fn an_attribute_of_the_thread_itself_is_written() {
+        let score = std::fs::read_to_string("/proc/thread-self/oom_score_adj").unwrap();
+        let plan = writing("/proc/thread-self/oom_score_adj", score.trim().as_bytes(), false);
+        assert!(plan.status().unwrap().success());
+    }
+}

@@ -36,6 +36,7 @@ mod attributes;
 mod compile;
 mod credentials;
 mod encode;
+mod ending;
 mod exec;
 mod mounts;
 mod notifications;

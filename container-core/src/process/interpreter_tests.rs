@@ -16,6 +16,9 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use super::{ProcessBuilder, Stdio};
 use crate::plan::wire::{self, Bytes, Header, Op, Refusal, Span, code, record};
+use crate::scheduling::{
+    CpuAffinity, IoClass, IoPriority, MemoryMode, MemoryPolicy, Personality, Policy, Scheduler,
+};
 use crate::seccomp::Filter;
 use crate::{Capabilities, Device, Mount, NamespaceKind, Namespaces};
 use harness::{Outcome, launch, run};
@@ -41,6 +44,15 @@ fn plans() -> Vec<Vec<u8>> {
         .no_new_privileges(true)
         .seccomp(Filter::container_default().compile().unwrap())
         .init(true);
+    let attributes = small()
+        .scheduler(Scheduler::new(Policy::Batch).nice(19))
+        .io_priority(IoPriority::new(IoClass::BestEffort, 7).unwrap())
+        .memory_policy(MemoryPolicy::new(MemoryMode::Local))
+        .personality(Personality::Linux)
+        .cpu_affinity(CpuAffinity::none().after("0-8191".parse().unwrap()))
+        .session_keyring("fuzz")
+        .oom_score_adj_if_permitted(1000)
+        .wait_on_socket(std::fs::File::open("/dev/null").unwrap());
     let isolated = Namespaces::isolated().with(NamespaceKind::Time);
     let mounted = small()
         .namespaces(isolated)
@@ -54,7 +66,7 @@ fn plans() -> Vec<Vec<u8>> {
         .sysctl("kernel.domainname", "never")
         .masked_paths(["/proc/kcore"])
         .read_only_paths(["/proc/sys"]);
-    let builders = [small(), settings, small().wait_for_start(), filtered, mounted];
+    let builders = [small(), settings, small().wait_for_start(), filtered, mounted, attributes];
     builders.iter().map(|builder| builder.plan().unwrap().bytes).collect()
 }
 
@@ -85,6 +97,8 @@ fn harmless(plan: &[u8], header: &Header, marker: &Path) -> bool {
             code::SETSID | code::NO_NEW_PRIVS | code::CLOSE | code::CLOSE_FROM => index > 0,
             code::DUMPABLE | code::CHDIR | code::KEEP_CAPS | code::CAP_BOUNDING => index > 0,
             code::CAP_SET | code::CAP_AMBIENT | code::SET_GROUPS => index > 0,
+            code::CHECK_EXEC | code::IO_PRIORITY | code::AFFINITY => index > 0,
+            code::MEMORY_POLICY | code::PERSONALITY | code::KEYRING => index > 0,
             // Not over a number that the control socket may have.
             code::DUP => index > 0 && op.b < 3,
             _ => false,
