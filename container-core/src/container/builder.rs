@@ -77,6 +77,7 @@ impl ContainerBuilder {
             .capabilities(Capabilities::container_default())
             .no_new_privileges(true)
             .new_session(true)
+            .make_current_dir(true)
             .user(UserSpec::root())
             .stdin(Stdio::Null);
         let process = defaults::mounts().into_iter().fold(process, ProcessBuilder::mount);
@@ -277,7 +278,7 @@ impl ContainerBuilder {
         self.stdout(Stdio::Pipe).stderr(Stdio::Pipe).start()?.wait_with_output()
     }
 
-    fn chosen_id(&self) -> Result<String> {
+    pub(super) fn chosen_id(&self) -> Result<String> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Some(id) = &self.id else {
             let next = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -293,7 +294,7 @@ impl ContainerBuilder {
     }
 
     /// The process with what depends on the id and on other settings.
-    fn finished(&self, id: &str) -> Result<ProcessBuilder> {
+    pub(super) fn finished(&self, id: &str) -> Result<ProcessBuilder> {
         let mut process = self.process.clone();
         match &self.hostname {
             HostName::Id if process.description.namespaces.is_new(NamespaceKind::Uts) => {
@@ -304,6 +305,9 @@ impl ContainerBuilder {
         }
         let agent = &mut process.description.seccomp_listener;
         *agent = agent.take().map(|agent| agent.or_container_id(id));
+        if let Some(user) = process.description.user.take() {
+            process = process.user(user.with_home());
+        }
         match &self.seccomp {
             Seccomp::Default => Ok(process.seccomp(Program::container_default()?)),
             Seccomp::Program(program) => Ok(process.seccomp(program.clone())),

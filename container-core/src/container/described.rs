@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::builder::{ContainerBuilder, HostName, Seccomp};
+use crate::error::Result;
 use crate::mount::Rootfs;
 use crate::process::ProcessBuilder;
 
@@ -47,6 +48,18 @@ impl ContainerBuilder {
     #[must_use]
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         &self.annotations
+    }
+
+    /// The process with all that can be said without starting it: as
+    /// [`plan`](Self::plan) has it, but without a host name that would be made
+    /// up.
+    pub(crate) fn for_spec(&self) -> Result<ProcessBuilder> {
+        let id = self.chosen_id()?;
+        let mut process = self.finished(&id)?;
+        if self.id.is_none() && matches!(self.hostname, HostName::Id) {
+            process.description.hostname = None;
+        }
+        Ok(process)
     }
 
     pub(crate) fn process_mut(&mut self) -> &mut ProcessBuilder {

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Linux, LinuxBuilder, LinuxResources, Spec};
 
 use super::field::{inside, invalid, no_nul, unsupported};
-use super::{mounts, namespaces, process, version};
+use super::{devices, mounts, namespaces, process, version};
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::namespace::{Namespace, NamespaceKind, Namespaces};
-use crate::net_device::NetDevice;
 use crate::process::ProcessBuilder;
 
 /// The kernel's bound on a host or domain name (`__NEW_UTS_LEN`).
@@ -63,15 +62,24 @@ impl ContainerBuilder {
         let read_only = paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?;
         builder =
             builder.process(|process| process.masked_paths(masked).read_only_paths(read_only));
-        for device in net_devices(linux, builder.process_mut())? {
-            builder = builder.process(|process| process.net_device(device));
-        }
         check_missing(linux, &mut ignored)?;
         let Some(described) = spec.process() else {
             return Err(invalid("process", "required, but missing"));
         };
-        let base = std::mem::replace(builder.process_mut(), ProcessBuilder::new(""));
-        *builder.process_mut() = process::process_noting(described, base, &mut ignored)?;
+        let mut inner = std::mem::replace(builder.process_mut(), ProcessBuilder::new(""));
+        inner = devices::devices(linux, inner, &mut ignored)?;
+        inner = devices::net_devices(linux, inner)?;
+        inner = devices::sysctls(linux, inner)?;
+        if let Some(label) = linux.mount_label().as_ref().filter(|label| !label.is_empty()) {
+            no_nul("linux.mountLabel", label)?;
+            inner = inner.mount_label(label);
+        }
+        inner = process::process_noting(described, inner, &mut ignored)?.make_current_dir(true);
+        if described.cwd() == Path::new("/") {
+            // Whoever enters a root is there.
+            inner.description.directory = None;
+        }
+        *builder.process_mut() = inner;
         for (key, value) in spec.annotations().iter().flatten() {
             if key.is_empty() {
                 return Err(invalid("annotations", "a key is empty"));
@@ -147,28 +155,6 @@ fn paths(list: Option<&[String]>, field: &str) -> Result<Vec<PathBuf>> {
     .collect()
 }
 
-/// In the order of their names: a map has none.
-fn net_devices(linux: &Linux, process: &ProcessBuilder) -> Result<Vec<NetDevice>> {
-    let mut all: Vec<_> = linux.net_devices().iter().flatten().collect();
-    all.sort_by_key(|(name, _)| *name);
-    let own = !matches!(process.description.namespaces.get(NamespaceKind::Net), Namespace::Inherit);
-    all.into_iter()
-        .map(|(name, described)| {
-            let field = format!("linux.netDevices.{name}");
-            if !own {
-                return Err(invalid(field, "needs a network namespace")
-                    .hint("add {\"type\": \"network\"} to linux.namespaces"));
-            }
-            let device = match described.name().as_deref() {
-                Some(inside) if !inside.is_empty() => NetDevice::new(name).renamed(inside),
-                _ => NetDevice::new(name),
-            };
-            device.check().map_err(|error| error.in_field(field))?;
-            Ok(device)
-        })
-        .collect()
-}
-
 /// Fields whose typed values have not landed yet.
 fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
     if let Some(resources) = linux.resources() {
@@ -179,13 +165,8 @@ fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
         }
         ignored.push("linux.resources.devices: not offered yet".into());
     }
-    let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let missing = [
-        ("linux.devices", linux.devices().as_ref().is_some_and(|list| !list.is_empty())),
-        ("linux.sysctl", linux.sysctl().as_ref().is_some_and(|map| !map.is_empty())),
         ("linux.seccomp", linux.seccomp().is_some()),
-        ("linux.rootfsPropagation", text(linux.rootfs_propagation())),
-        ("linux.mountLabel", text(linux.mount_label())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
         ("linux.personality", linux.personality().is_some()),

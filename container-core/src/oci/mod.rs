@@ -27,6 +27,7 @@
 
 mod bundle;
 mod defaults;
+mod devices;
 mod features;
 mod field;
 mod linux;
@@ -35,6 +36,7 @@ mod namespaces;
 mod options;
 mod process;
 mod quirks;
+mod to_spec;
 mod version;
 
 pub use bundle::Bundle;

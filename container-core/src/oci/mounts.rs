@@ -28,7 +28,21 @@ pub(super) fn rootfs(spec: &Spec, bundle: &Path) -> Result<Rootfs> {
         return Err(invalid(field, format!("{}: not a directory", path.display())));
     }
     let rootfs = Rootfs::directory(path);
-    Ok(if root.readonly() == Some(true) { rootfs.read_only() } else { rootfs })
+    let rootfs = if root.readonly() == Some(true) { rootfs.read_only() } else { rootfs };
+    propagated(spec, rootfs)
+}
+
+fn propagated(spec: &Spec, rootfs: Rootfs) -> Result<Rootfs> {
+    let word = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
+    match (word.unwrap_or_default(), word.and_then(meaning)) {
+        ("", _) => Ok(rootfs),
+        (_, Some(Meaning::Propagation { kind, recursive: false })) => Ok(rootfs.propagation(kind)),
+        (_, Some(Meaning::Propagation { kind, recursive: true })) => {
+            Ok(rootfs.recursive_propagation(kind))
+        }
+        (word, _) => Err(invalid("linux.rootfsPropagation", format!("{word:?}: no such word"))
+            .hint("shared, slave, private and unbindable are, and each with r before it")),
+    }
 }
 
 /// The mounts in their order.

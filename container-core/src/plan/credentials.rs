@@ -168,7 +168,7 @@ pub(super) fn late_filter(description: &Description) -> Option<&Program> {
 }
 
 /// Which ids `description` asks for; names are looked up in the root's files.
-pub(super) fn resolve_user(description: &Description) -> Result<Option<User>> {
+pub(crate) fn resolve_user(description: &Description) -> Result<Option<User>> {
     let Some(spec) = &description.user else {
         return Ok(None);
     };

@@ -54,9 +54,11 @@ pub(crate) mod wire;
 
 pub(crate) use assemble::InitStep;
 pub(crate) use compile::compile;
+pub(crate) use credentials::resolve_user;
 pub(crate) use mounts::{HostMount, IdSource};
 pub(crate) use notifications::Handover;
 pub(crate) use op::Event;
+pub(crate) use sysctl::check as check_sysctls;
 pub use words::StartWords;
 
 /// Who carries a step out.

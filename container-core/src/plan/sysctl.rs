@@ -17,7 +17,7 @@ const IPC: [&str; 8] =
     ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
 
 /// Checks every setting; nothing that counts for the host gets through.
-pub(super) fn check(description: &Description) -> Result<()> {
+pub(crate) fn check(description: &Description) -> Result<()> {
     description
         .sysctls
         .iter()

@@ -45,6 +45,7 @@ impl ProcessBuilder {
                 environment: Vec::new(),
                 exact_environment: false,
                 directory: None,
+                make_directory: false,
                 namespaces: Namespaces::none(),
                 enter: None,
                 mappings: None,
@@ -135,6 +136,13 @@ impl ProcessBuilder {
     /// [`rootfs`](Self::rootfs), else the caller's.
     pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.description.directory = Some(directory.into());
+        self
+    }
+
+    /// Makes the working directory where it is missing, mode 0755, owned by
+    /// root. Needs a [`rootfs`](Self::rootfs).
+    pub fn make_current_dir(mut self, on: bool) -> Self {
+        self.description.make_directory = on;
         self
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct Description {
     /// Nothing is added to it but `HOME`.
     pub(crate) exact_environment: bool,
     pub(crate) directory: Option<PathBuf>,
+    /// It is made in the root where it is missing.
+    pub(crate) make_directory: bool,
     pub(crate) namespaces: Namespaces,
     pub(crate) enter: Option<Enter>,
     pub(crate) mappings: Option<IdMappings>,

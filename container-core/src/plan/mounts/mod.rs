@@ -75,12 +75,33 @@ pub(super) fn add(assembly: &mut Assembly, context: &Context<'_>) -> Result<()> 
         add_mount(assembly, context, mount, opened, root)?;
     }
     devices::add(assembly, context, root)?;
+    add_directory(assembly, description, root)?;
     if description.stops_before_pivot {
         assembly.push(Op::Report(Event::BeforePivot), "all is mounted, the root not switched yet");
         assembly.push(Op::WaitHost, "until the hooks have run that may change it");
     }
     masks::add(assembly, description, root)?;
     root::enter(assembly, description, root)
+}
+
+/// The working directory, while the root may still be written.
+fn add_directory(assembly: &mut Assembly, description: &Description, root: Slot) -> Result<()> {
+    let Some(directory) = description.directory.as_ref().filter(|_| description.make_directory)
+    else {
+        return Ok(());
+    };
+    let path = inside("check working directory", directory)?;
+    if path.as_bytes() == b"." {
+        return Ok(());
+    }
+    let out = assembly.slot();
+    assembly.push(
+        Op::Target { root, path, make: super::wire::target::DIRECTORY, mode: 0o755, out },
+        "the working directory, made if missing",
+    );
+    assembly.push(Op::Close(out), "it was to be made, no more");
+    assembly.reuse(out);
+    Ok(())
 }
 
 fn is_shared_bind(mount: &Mount) -> bool {
