@@ -44,6 +44,8 @@ pub struct ContainerBuilder {
     pub(super) resources: Option<Resources>,
     pub(super) parent: Option<Cgroup>,
     pub(super) annotations: BTreeMap<String, String>,
+    /// Where the namespaces to join were opened.
+    pub(super) namespace_paths: Vec<(NamespaceKind, PathBuf)>,
     pub(super) ignored: Vec<String>,
 }
 
@@ -89,6 +91,7 @@ impl ContainerBuilder {
             resources: None,
             parent: None,
             annotations: BTreeMap::new(),
+            namespace_paths: Vec::new(),
             ignored: Vec::new(),
         }
     }

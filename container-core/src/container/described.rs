@@ -1,10 +1,15 @@
 //! What a builder has from a spec, or for one.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{fstat, stat};
 
 use super::builder::{ContainerBuilder, HostName, Seccomp};
 use crate::error::Result;
 use crate::mount::Rootfs;
+use crate::namespace::NamespaceKind;
 use crate::process::ProcessBuilder;
 
 impl ContainerBuilder {
@@ -19,6 +24,7 @@ impl ContainerBuilder {
             resources: None,
             parent: None,
             annotations: BTreeMap::new(),
+            namespace_paths: Vec::new(),
             ignored: Vec::new(),
         }
     }
@@ -30,6 +36,20 @@ impl ContainerBuilder {
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.ignored
+    }
+
+    pub(crate) fn with_namespace_paths(mut self, paths: Vec<(NamespaceKind, PathBuf)>) -> Self {
+        self.namespace_paths = paths;
+        self
+    }
+
+    /// The path of a namespace that is joined, if it is known and still that
+    /// namespace's.
+    pub(crate) fn namespace_path(&self, kind: NamespaceKind, namespace: &OwnedFd) -> Option<&Path> {
+        let (_, path) = self.namespace_paths.iter().find(|(other, _)| *other == kind)?;
+        let (named, held) = (stat(path).ok()?, fstat(namespace).ok()?);
+        let same = (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino);
+        same.then_some(path)
     }
 
     pub(crate) fn noting(mut self, ignored: Vec<String>) -> Self {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Linux, LinuxBuilder, LinuxResources, Spec};
 
 use super::field::{inside, invalid, no_nul, unsupported};
-use super::{devices, mounts, namespaces, process, version};
+use super::{devices, mounts, namespaces, process, scheduling, version};
+use crate::capability::Capabilities;
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::namespace::{Namespace, NamespaceKind, Namespaces};
@@ -54,7 +55,7 @@ impl ContainerBuilder {
             builder = builder.process(|process| process.id_mappings(mappings));
         }
         builder = host_names(builder, spec, &isolation)?;
-        builder = builder.namespaces(|_| isolation);
+        builder = builder.namespaces(|_| isolation).with_namespace_paths(namespaces::paths(linux));
         for mount in mounts::mounts(spec, &bundle)? {
             builder = builder.mount(mount);
         }
@@ -73,6 +74,16 @@ impl ContainerBuilder {
         if let Some(label) = linux.mount_label().as_ref().filter(|label| !label.is_empty()) {
             no_nul("linux.mountLabel", label)?;
             inner = inner.mount_label(label);
+        }
+        if let Some(policy) = linux.memory_policy() {
+            inner = inner.memory_policy(scheduling::memory_policy(policy)?);
+        }
+        if let Some(personality) = linux.personality() {
+            inner = inner.personality(scheduling::personality(personality)?);
+        }
+        if described.capabilities().is_none() {
+            // What runtimes have agreed on where the specification is silent.
+            inner = inner.capabilities(Capabilities::none());
         }
         inner = process::process_noting(described, inner, &mut ignored)?.make_current_dir(true);
         if described.cwd() == Path::new("/") {
@@ -168,8 +179,6 @@ fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
     let missing = [
         ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.personality", linux.personality().is_some()),
     ];
     match missing.into_iter().find(|(_, given)| *given) {
         Some((field, _)) => Err(unsupported(field, "not offered yet")),

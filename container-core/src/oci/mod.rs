@@ -36,6 +36,7 @@ mod namespaces;
 mod options;
 mod process;
 mod quirks;
+mod scheduling;
 mod to_spec;
 mod version;
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
 use oci_spec::runtime::{
@@ -81,6 +82,12 @@ fn add(
         return Err(invalid(field, reason));
     }
     Ok(namespaces.join(kind, file))
+}
+
+/// Where those to join are.
+pub(super) fn paths(linux: &Linux) -> Vec<(NamespaceKind, PathBuf)> {
+    let list = linux.namespaces().iter().flatten();
+    list.filter_map(|entry| Some((kind(entry.typ()), entry.path().clone()?))).collect()
 }
 
 /// The maps of the new user namespace, which has to have them.

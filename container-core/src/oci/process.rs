@@ -6,10 +6,13 @@ use oci_spec::runtime::{
     Capabilities as Names, LinuxCapabilities, PosixRlimit, Process, User as Ids,
 };
 
-use super::field::{inside, invalid, no_nul, unsupported};
+use super::field::{inside, invalid, no_nul};
+use super::scheduling;
 use crate::capability::{Capabilities, Capability, CapabilitySet};
 use crate::error::Result;
-use crate::process::{ProcessBuilder, WindowSize};
+use crate::lsm;
+use crate::namespace::{Namespace, NamespaceKind};
+use crate::process::{Description, ProcessBuilder, WindowSize};
 use crate::rlimit::{Resource, Rlimit};
 use crate::user::UserSpec;
 
@@ -42,7 +45,8 @@ pub(super) fn process_noting(
         builder = builder.terminal(window(spec)?);
     }
     if let Some(names) = spec.capabilities() {
-        builder = builder.capabilities(capabilities(names, ignored)?);
+        let available = available(&builder.description)?;
+        builder = builder.capabilities(capabilities(names, available, ignored)?);
     }
     for limit in rlimits(spec.rlimits().as_deref().unwrap_or_default())? {
         builder = builder.rlimit(limit);
@@ -66,19 +70,29 @@ pub(super) fn process_noting(
 }
 
 /// Settings of the kernel for this process.
-fn settings(spec: &Process, builder: ProcessBuilder) -> Result<ProcessBuilder> {
-    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let missing = [
-        ("process.scheduler", spec.scheduler().is_some()),
-        ("process.ioPriority", spec.io_priority().is_some()),
-        ("process.execCPUAffinity", spec.exec_cpu_affinity().is_some()),
-        ("process.apparmorProfile", given(spec.apparmor_profile())),
-        ("process.selinuxLabel", given(spec.selinux_label())),
-    ];
-    match missing.into_iter().find(|(_, given)| *given) {
-        Some((field, _)) => Err(unsupported(field, "not offered yet")),
-        None => Ok(builder),
+fn settings(spec: &Process, mut builder: ProcessBuilder) -> Result<ProcessBuilder> {
+    if let Some(described) = spec.scheduler() {
+        builder = builder.scheduler(scheduling::scheduler(described)?);
     }
+    if let Some(described) = spec.io_priority() {
+        builder = builder.io_priority(scheduling::io_priority(described)?);
+    }
+    if let Some(described) = spec.exec_cpu_affinity() {
+        builder = builder.cpu_affinity(scheduling::affinity(described)?);
+    }
+    if let Some(profile) = spec.apparmor_profile().as_deref().filter(|text| !text.is_empty()) {
+        let field = "process.apparmorProfile";
+        no_nul(field, profile)?;
+        lsm::apparmor_attribute(profile.as_ref()).map_err(|error| error.in_field(field))?;
+        builder = builder.apparmor_profile(profile);
+    }
+    if let Some(label) = spec.selinux_label().as_deref().filter(|text| !text.is_empty()) {
+        let field = "process.selinuxLabel";
+        no_nul(field, label)?;
+        lsm::selinux_attribute(label.as_ref()).map_err(|error| error.in_field(field))?;
+        builder = builder.selinux_label(label);
+    }
+    Ok(builder)
 }
 
 fn program(spec: &Process, mut builder: ProcessBuilder) -> Result<ProcessBuilder> {
@@ -133,9 +147,26 @@ fn window(spec: &Process) -> Result<WindowSize> {
     Ok(WindowSize { rows: cells(size.height(), "height")?, columns: cells(size.width(), "width")? })
 }
 
+/// What can be granted: what the kernel has, and outside of a user namespace
+/// the caller too.
+fn available(description: &Description) -> Result<CapabilitySet> {
+    let known = CapabilitySet::ALL.difference(CapabilitySet::ALL.unknown_to(last_capability()));
+    let user = NamespaceKind::User;
+    let own = !matches!(description.namespaces.get(user), Namespace::Inherit);
+    let entered = description.enter.iter().any(|enter| enter.kinds.contains(&user));
+    match own || entered {
+        true => Ok(known),
+        false => Ok(known.intersection(CapabilitySet::of_caller()?)),
+    }
+}
+
 /// The five sets. What can't be granted is left out and noted, as the
 /// specification says.
-fn capabilities(names: &LinuxCapabilities, ignored: &mut Vec<String>) -> Result<Capabilities> {
+fn capabilities(
+    names: &LinuxCapabilities,
+    available: CapabilitySet,
+    ignored: &mut Vec<String>,
+) -> Result<Capabilities> {
     let mut set = |names: &Option<Names>, field: &str| -> Result<CapabilitySet> {
         let mut set = CapabilitySet::EMPTY;
         for name in names.iter().flatten() {
@@ -146,11 +177,12 @@ fn capabilities(names: &LinuxCapabilities, ignored: &mut Vec<String>) -> Result<
                 .map_err(|error: crate::Error| error.in_field(capability_field(field)))?;
             set.insert(capability);
         }
-        let unknown = set.unknown_to(last_capability());
-        if !unknown.is_empty() {
-            ignored.push(format!("{}: the kernel lacks {unknown}", capability_field(field)));
+        let missing = set.difference(available);
+        if !missing.is_empty() {
+            let field = capability_field(field);
+            ignored.push(format!("{field}: the kernel or the caller lacks {missing}"));
         }
-        Ok(set.difference(unknown))
+        Ok(set.difference(missing))
     };
     let mut all = Capabilities {
         bounding: set(names.bounding(), "bounding")?,

@@ -6,7 +6,8 @@
 //! - `process.user` may be missing and means root; the crate demands it;
 //! - `process.capabilities` may name what the crate does not know: to be warned
 //!   about, not to be refused;
-//! - `SCHED_FLAG_DL_OVERRUN` is `SCHED_FLAG_D_L_OVERRUN` there;
+//! - `SCHED_FLAG_DL_OVERRUN` is `SCHED_FLAG_D_L_OVERRUN` there, and
+//!   `SCHED_FLAG_RESET_ON_FORK` is `SCHED_RESET_ON_FORK`;
 //! - `linux.intelRdt.enableCMT` and `enableMBM` are `enableCmt` and `enableMbm`;
 //! - `linux.resources.pids.limit` may be missing, and then sets nothing; the
 //!   crate makes it 0;
@@ -16,7 +17,10 @@
 use oci_spec::runtime::Capabilities;
 use serde_json::{Map, Value};
 
-const FLAGS: [(&str, &str); 1] = [("SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_D_L_OVERRUN")];
+const FLAGS: [(&str, &str); 2] = [
+    ("SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_D_L_OVERRUN"),
+    ("SCHED_FLAG_RESET_ON_FORK", "SCHED_RESET_ON_FORK"),
+];
 const RDT_FIELDS: [(&str, &str); 2] = [("enableCMT", "enableCmt"), ("enableMBM", "enableMbm")];
 const CAPABILITY_SETS: [&str; 5] = ["bounding", "effective", "inheritable", "permitted", "ambient"];
 

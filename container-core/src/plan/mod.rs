@@ -55,7 +55,7 @@ pub(crate) mod wire;
 pub(crate) use assemble::InitStep;
 pub(crate) use compile::compile;
 pub(crate) use credentials::resolve_user;
-pub(crate) use mounts::{HostMount, IdSource};
+pub(crate) use mounts::{HostMount, IdSource, maps_tty_group};
 pub(crate) use notifications::Handover;
 pub(crate) use op::Event;
 pub(crate) use sysctl::check as check_sysctls;

@@ -91,7 +91,7 @@ pub enum MemoryPolicyFlag {
 }
 
 impl MemoryPolicyFlag {
-    const ALL: [Self; 3] = [Self::StaticNodes, Self::RelativeNodes, Self::NumaBalancing];
+    pub(crate) const ALL: [Self; 3] = [Self::StaticNodes, Self::RelativeNodes, Self::NumaBalancing];
 
     /// The name, such as `MPOL_F_STATIC_NODES`.
     #[must_use]
@@ -103,7 +103,7 @@ impl MemoryPolicyFlag {
         }
     }
 
-    const fn bit(self) -> u32 {
+    pub(crate) const fn bit(self) -> u32 {
         match self {
             Self::StaticNodes => 1 << 15,
             Self::RelativeNodes => 1 << 14,
@@ -126,9 +126,9 @@ impl FromStr for MemoryPolicyFlag {
 /// [set_mempolicy(2)]: https://man7.org/linux/man-pages/man2/set_mempolicy.2.html
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MemoryPolicy {
-    mode: MemoryMode,
-    flags: u32,
-    nodes: IdSet,
+    pub(crate) mode: MemoryMode,
+    pub(crate) flags: u32,
+    pub(crate) nodes: IdSet,
 }
 
 impl MemoryPolicy {

@@ -103,7 +103,7 @@ pub enum SchedulerFlag {
 }
 
 impl SchedulerFlag {
-    const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::ResetOnFork,
         Self::Reclaim,
         Self::DeadlineOverrun,
@@ -127,7 +127,7 @@ impl SchedulerFlag {
         }
     }
 
-    const fn bit(self) -> u64 {
+    pub(crate) const fn bit(self) -> u64 {
         match self {
             Self::ResetOnFork => 0x01,
             Self::Reclaim => 0x02,
@@ -154,15 +154,15 @@ impl FromStr for SchedulerFlag {
 /// [sched_setattr(2)]: https://man7.org/linux/man-pages/man2/sched_setattr.2.html
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scheduler {
-    policy: Policy,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    runtime: u64,
-    deadline: u64,
-    period: u64,
-    util_min: u32,
-    util_max: u32,
+    pub(crate) policy: Policy,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
+    pub(crate) util_min: u32,
+    pub(crate) util_max: u32,
 }
 
 impl Scheduler {
@@ -235,7 +235,7 @@ impl Scheduler {
         self.policy
     }
 
-    const fn has(&self, flag: SchedulerFlag) -> bool {
+    pub(crate) const fn has(&self, flag: SchedulerFlag) -> bool {
         self.flags & flag.bit() != 0
     }
 

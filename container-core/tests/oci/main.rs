@@ -3,5 +3,6 @@
 
 mod bad;
 mod bundle;
+mod golden;
 mod net_devices;
 mod run;

@@ -11,6 +11,7 @@ use super::SPEC_VERSION;
 use super::field::unsupported;
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
+use crate::idmap::IdMappings;
 use crate::mount::Mount;
 use crate::namespace::{Namespace, NamespaceKind, TimeOffset};
 use crate::process::Description;
@@ -18,6 +19,7 @@ use crate::process::Description;
 mod devices;
 mod mounts;
 mod process;
+mod scheduling;
 
 impl ContainerBuilder {
     /// The spec that says the same, so that
@@ -41,7 +43,10 @@ impl ContainerBuilder {
         let Some(rootfs) = &description.rootfs else {
             return Err(unsayable("root", "a container without a root of its own"));
         };
-        let mounts = description.mounts.iter().map(mounts::mount).collect::<Result<Vec<_>>>()?;
+        let mappings = mappings(description)?;
+        let tty = crate::plan::maps_tty_group(&description.namespaces, mappings.as_ref());
+        let mounts = description.mounts.iter();
+        let mounts = mounts.map(|mount| mounts::mount(mount, tty)).collect::<Result<Vec<_>>>()?;
         let name = |field, name: &Option<std::ffi::OsString>| {
             name.as_ref().map(|name| text(field, name)).transpose()
         };
@@ -53,59 +58,80 @@ impl ContainerBuilder {
             .set_hostname(name("hostname", &description.hostname)?)
             .set_domainname(name("domainname", &description.domainname)?)
             .set_annotations((!annotations.is_empty()).then_some(annotations))
-            .set_linux(Some(linux(description)?));
+            .set_linux(Some(self.described_linux(description, mappings.as_ref())?));
         Ok(spec)
     }
-}
 
-fn linux(description: &Description) -> Result<Linux> {
-    let mut linux = Linux::default();
-    let lists = |field: &str, list: &[PathBuf]| -> Result<Option<Vec<String>>> {
-        let list = list.iter().map(|path| text(field, path.as_os_str()));
-        list.collect::<Result<Vec<_>>>().map(|list| (!list.is_empty()).then_some(list))
-    };
-    let mappings = match &description.mappings {
-        Some(mappings) => Some(mappings.clone()),
-        None if description.namespaces.is_new(NamespaceKind::User) => {
-            Some(crate::process::best_mappings()?)
-        }
-        None => None,
-    };
-    linux
-        .set_namespaces(Some(namespaces(description)?))
-        .set_time_offsets(time_offsets(description))
-        .set_uid_mappings(mappings.as_ref().map(|m| mounts::extents(&m.uids)).transpose()?)
-        .set_gid_mappings(mappings.as_ref().map(|m| mounts::extents(&m.gids)).transpose()?)
-        .set_masked_paths(lists("linux.maskedPaths", &description.masked)?)
-        .set_readonly_paths(lists("linux.readonlyPaths", &description.read_only)?)
-        .set_rootfs_propagation(description.rootfs.as_ref().and_then(mounts::root_propagation))
-        .set_devices(devices::devices(description)?)
-        .set_net_devices(devices::net_devices(description))
-        .set_sysctl(devices::sysctls(description)?)
-        .set_mount_label(
-            description.mount_label.as_ref().map(|l| text("linux.mountLabel", l)).transpose()?,
-        )
-        .set_resources(None);
-    Ok(linux)
-}
-
-fn namespaces(description: &Description) -> Result<Vec<LinuxNamespace>> {
-    let mut list = Vec::new();
-    for (kind, namespace) in description.namespaces.iter() {
-        match namespace {
-            Namespace::Inherit => {}
-            Namespace::New => {
-                let mut described = LinuxNamespace::default();
-                described.set_typ(typ(kind));
-                list.push(described);
-            }
-            Namespace::Join(_) => {
-                let field = format!("linux.namespaces: {kind}");
-                return Err(unsayable(&field, "a namespace that is held by descriptor"));
-            }
-        }
+    fn described_linux(
+        &self,
+        description: &Description,
+        mappings: Option<&IdMappings>,
+    ) -> Result<Linux> {
+        let mut linux = Linux::default();
+        let lists = |field: &str, list: &[PathBuf]| -> Result<Option<Vec<String>>> {
+            let list = list.iter().map(|path| text(field, path.as_os_str()));
+            list.collect::<Result<Vec<_>>>().map(|list| (!list.is_empty()).then_some(list))
+        };
+        linux
+            .set_namespaces(Some(self.described_namespaces(description)?))
+            .set_time_offsets(time_offsets(description))
+            .set_uid_mappings(mappings.map(|m| mounts::extents(&m.uids)).transpose()?)
+            .set_gid_mappings(mappings.map(|m| mounts::extents(&m.gids)).transpose()?)
+            .set_masked_paths(lists("linux.maskedPaths", &description.masked)?)
+            .set_readonly_paths(lists("linux.readonlyPaths", &description.read_only)?)
+            .set_rootfs_propagation(description.rootfs.as_ref().and_then(mounts::root_propagation))
+            .set_devices(devices::devices(description)?)
+            .set_net_devices(devices::net_devices(description))
+            .set_sysctl(devices::sysctls(description)?)
+            .set_mount_label(
+                description
+                    .mount_label
+                    .as_ref()
+                    .map(|l| text("linux.mountLabel", l))
+                    .transpose()?,
+            )
+            .set_memory_policy(
+                description.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?,
+            )
+            .set_personality(description.personality.map(scheduling::personality).transpose()?)
+            .set_resources(None);
+        Ok(linux)
     }
-    Ok(list)
+
+    fn described_namespaces(&self, description: &Description) -> Result<Vec<LinuxNamespace>> {
+        let mut list = Vec::new();
+        for (kind, namespace) in description.namespaces.iter() {
+            match namespace {
+                Namespace::Inherit => {}
+                Namespace::New => {
+                    let mut described = LinuxNamespace::default();
+                    described.set_typ(typ(kind));
+                    list.push(described);
+                }
+                Namespace::Join(namespace) => {
+                    let Some(path) = self.namespace_path(kind, namespace) else {
+                        let field = format!("linux.namespaces: {kind}");
+                        return Err(unsayable(&field, "a namespace that is held by descriptor"));
+                    };
+                    let mut described = LinuxNamespace::default();
+                    described.set_typ(typ(kind)).set_path(Some(path.to_owned()));
+                    list.push(described);
+                }
+            }
+        }
+        Ok(list)
+    }
+}
+
+/// The id mappings that a plan would have.
+fn mappings(description: &Description) -> Result<Option<IdMappings>> {
+    match &description.mappings {
+        Some(mappings) => Ok(Some(mappings.clone())),
+        None if description.namespaces.is_new(NamespaceKind::User) => {
+            crate::process::best_mappings().map(Some)
+        }
+        None => Ok(None),
+    }
 }
 
 /// The type in a spec of a namespace's kind.

@@ -43,7 +43,8 @@ fn propagation(kind: Propagation, recursive: bool) -> String {
     format!("{}{}", if recursive { "r" } else { "" }, kind.name())
 }
 
-pub(super) fn mount(mount: &Mount) -> Result<Described> {
+/// `tty` is whether group 5 exists.
+pub(super) fn mount(mount: &Mount, tty: bool) -> Result<Described> {
     let mut described = Described::default();
     described.set_destination(mount.target.clone());
     let mut options = Vec::new();
@@ -51,8 +52,12 @@ pub(super) fn mount(mount: &Mount) -> Result<Described> {
         Source::Bind { path, recursive } => {
             described.set_typ(Some("bind".into())).set_source(Some(path.clone()));
             options.push(if *recursive { "rbind" } else { "bind" }.to_owned());
-            options.extend(words(mount.tree, if *recursive { "r" } else { "" }));
-            options.extend(words(mount.top, ""));
+            if *recursive {
+                options.extend(words(mount.tree, "r"));
+                options.extend(words(mount.top, ""));
+            } else {
+                options.extend(words(mount.tree.then(mount.top), ""));
+            }
         }
         Source::Detached(_) => {
             return Err(unsayable(&describe(mount), "a mount that has no name yet"));
@@ -60,6 +65,9 @@ pub(super) fn mount(mount: &Mount) -> Result<Described> {
         Source::FileSystem { kind, options: data } => {
             described.set_typ(Some(text("mounts", kind)?));
             new_file_system(&mut described, mount, data, &mut options)?;
+            if mount.tty_group && tty && !data.iter().any(|(key, _)| key == "gid") {
+                options.push("gid=5".into());
+            }
         }
         Source::Dev { options: data } => {
             if mount.target.as_os_str() != "/dev" {

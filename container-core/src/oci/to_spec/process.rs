@@ -9,7 +9,7 @@ use oci_spec::runtime::{
     PosixRlimitType, Process, User as Ids,
 };
 
-use super::{built, text, unsayable};
+use super::{built, scheduling, text, unsayable};
 use crate::capability::{Capabilities, CapabilitySet};
 use crate::error::Result;
 use crate::process::{DEFAULT_PATH, Description, WindowSize};
@@ -38,7 +38,15 @@ pub(super) fn process(description: &Description, user: Option<&User>) -> Result<
         .set_capabilities(capabilities)
         .set_rlimits((!limits.is_empty()).then_some(limits))
         .set_no_new_privileges(Some(description.no_new_privileges))
-        .set_oom_score_adj(description.oom_score_adj);
+        .set_oom_score_adj(description.oom_score_adj.map(|oom| oom.score))
+        .set_scheduler(description.scheduler.as_ref().map(scheduling::scheduler).transpose()?)
+        .set_io_priority(description.io_priority.map(scheduling::io_priority).transpose()?)
+        .set_exec_cpu_affinity(scheduling::affinity(&description.cpu_affinity))
+        .set_apparmor_profile(label("process.apparmorProfile", &description.apparmor_profile)?)
+        .set_selinux_label(label("process.selinuxLabel", &description.selinux_label)?);
+    if description.arg0.as_ref().is_some_and(|name| *name != description.program) {
+        return Err(unsayable("process.args", "a name of its own for the program"));
+    }
     if !description.new_session && description.terminal.is_none() {
         return Err(unsayable("process", "a program in the caller's session"));
     }
@@ -52,6 +60,10 @@ pub(super) fn process(description: &Description, user: Option<&User>) -> Result<
         return Err(unsayable("process", "descriptors that are passed on"));
     }
     Ok(process)
+}
+
+fn label(field: &str, label: &Option<OsString>) -> Result<Option<String>> {
+    label.as_ref().map(|label| text(field, label)).transpose()
 }
 
 /// With what the builder adds by itself: a spec's process gets nothing but

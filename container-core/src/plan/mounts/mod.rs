@@ -22,6 +22,7 @@ mod source;
 
 pub(super) use check::check;
 pub(crate) use host::{HostMount, IdSource, Prepared};
+pub(crate) use source::maps_tty_group;
 
 /// What the mount part depends on besides the description.
 pub(super) struct Context<'a> {

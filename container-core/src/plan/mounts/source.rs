@@ -12,6 +12,7 @@ use super::super::validate::{absolute, c_string};
 use super::super::wire::target;
 use super::Context;
 use crate::error::{Error, Result};
+use crate::idmap::IdMappings;
 use crate::mount::{Attributes, FileSystemOptions, Mount, Source};
 use crate::namespace::{Namespace, NamespaceKind, Namespaces};
 use crate::process::Description;
@@ -70,18 +71,20 @@ pub(super) fn add(
     let kind = mount.source.kind().unwrap_or_default();
     let mut options = labelled(context, kind, options);
     let has_gid = options.iter().any(|(key, _)| key == "gid");
-    if mount.tty_group && !has_gid && maps_tty_group(context) {
+    if mount.tty_group
+        && !has_gid
+        && maps_tty_group(&context.description.namespaces, context.mappings)
+    {
         options.to_mut().push(("gid".into(), Some("5".into())));
     }
     add_file_system(assembly, c_string(step, kind)?, &options, attributes, mount.why)
 }
 
 /// Group 5, `tty` by custom, owns terminals where it exists.
-fn maps_tty_group(context: &Context<'_>) -> bool {
+pub(crate) fn maps_tty_group(namespaces: &Namespaces, mappings: Option<&IdMappings>) -> bool {
     const TTY: u32 = 5;
-    let joins =
-        matches!(context.description.namespaces.get(NamespaceKind::User), Namespace::Join(_));
-    !joins && context.mappings.is_none_or(|mappings| mappings.gids.to_outside(TTY).is_some())
+    let joins = matches!(namespaces.get(NamespaceKind::User), Namespace::Join(_));
+    !joins && mappings.is_none_or(|mappings| mappings.gids.to_outside(TTY).is_some())
 }
 
 /// The options with the container's label, for a file system that takes one:
