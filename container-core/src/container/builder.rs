@@ -29,7 +29,7 @@ const MAX_ID: usize = 64;
 /// ordinary user a user namespace too; `/proc`, `/dev`, `/sys` as containers
 /// have them, with the host's secrets masked; the usual 14 capabilities;
 /// `no_new_privs`; the default [seccomp profile](crate::seccomp); a session of
-/// its own; an empty environment but for `PATH`; empty standard input, standard
+/// its own; an empty environment but for `PATH` and the user's `HOME`; empty standard input, standard
 /// output and error inherited; no cgroup (and so no limits, no pause and no
 /// statistics) unless [`resources`](Self::resources) or
 /// [`cgroup`](Self::cgroup) asks for one, as making one costs more than all
