@@ -16,7 +16,7 @@ use crate::mount::{Mount, Rootfs};
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::plan::Plan;
 use crate::process::{Output, ProcessBuilder, Stdio, WindowSize};
-use crate::seccomp::Program;
+use crate::seccomp::{Filter, Program};
 use crate::user::UserSpec;
 
 /// The longest id; also the longest host name, which defaults to it.
@@ -62,6 +62,7 @@ pub(super) enum HostName {
 pub(super) enum Seccomp {
     Default,
     Program(Program),
+    Filter(Box<Filter>, Program),
     None,
 }
 
@@ -170,6 +171,18 @@ impl ContainerBuilder {
     pub fn seccomp(mut self, program: Program) -> Self {
         self.seccomp = Seccomp::Program(program);
         self
+    }
+
+    /// Likewise, of a description, which is compiled at once; a
+    /// [spec](Self::to_spec) can have it in words.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Filter::compile`].
+    pub fn seccomp_filter(mut self, filter: Filter) -> Result<Self> {
+        let program = filter.compile()?;
+        self.seccomp = Seccomp::Filter(Box::new(filter), program);
+        Ok(self)
     }
 
     /// No filter at all.
@@ -313,7 +326,9 @@ impl ContainerBuilder {
         }
         match &self.seccomp {
             Seccomp::Default => Ok(process.seccomp(Program::container_default()?)),
-            Seccomp::Program(program) => Ok(process.seccomp(program.clone())),
+            Seccomp::Program(program) | Seccomp::Filter(_, program) => {
+                Ok(process.seccomp(program.clone()))
+            }
             Seccomp::None => Ok(process),
         }
     }

@@ -5,12 +5,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{fstat, stat};
+use oci_spec::runtime::LinuxSeccomp;
 
 use super::builder::{ContainerBuilder, HostName, Seccomp};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::mount::Rootfs;
 use crate::namespace::NamespaceKind;
 use crate::process::ProcessBuilder;
+use crate::seccomp::{Filter, Program};
 
 impl ContainerBuilder {
     /// A container with this root and nothing else: no namespace, mount or
@@ -68,6 +70,28 @@ impl ContainerBuilder {
     #[must_use]
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         &self.annotations
+    }
+
+    pub(crate) fn with_filter(mut self, filter: Filter, program: Program) -> Self {
+        self.seccomp = Seccomp::Filter(Box::new(filter), program);
+        self
+    }
+
+    /// The filter as a spec has it.
+    pub(crate) fn seccomp_in_words(&self) -> Result<Option<LinuxSeccomp>> {
+        let listener = self.process.description.seccomp_listener.as_ref();
+        match &self.seccomp {
+            Seccomp::None => Ok(None),
+            Seccomp::Default => Filter::container_default().to_oci(listener).map(Some),
+            Seccomp::Filter(filter, _) => filter.to_oci(listener).map(Some),
+            Seccomp::Program(_) => Err(Error::with(
+                ErrorKind::Unsupported,
+                "check spec",
+                "linux.seccomp",
+                "a spec can't say a compiled program",
+            )
+            .hint("give it by ContainerBuilder::seccomp_filter")),
+        }
     }
 
     /// The process with all that can be said without starting it: as

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use serde_json::Value;
 
 use super::field::{STEP, invalid, unsupported};
@@ -75,10 +75,7 @@ impl Bundle {
     /// for an `ociVersion` other than 1.x.
     pub fn parse(directory: impl AsRef<Path>, text: &[u8]) -> Result<Self> {
         let step = "parse config.json";
-        let json: Value = serde_json::from_slice(text).map_err(|error| {
-            let object = format!("line {} column {}", error.line(), error.column());
-            Error::invalid(step, object, error.to_string())
-        })?;
+        let json = json(step, text)?;
         let Value::Object(fields) = &json else {
             return Err(Error::invalid(step, "", "not an object"));
         };
@@ -147,6 +144,28 @@ impl Bundle {
         }
         written
     }
+}
+
+/// A process from the text of a `process.json`, as `exec --process` is given
+/// one: a spec's `process` on its own.
+///
+/// # Errors
+///
+/// [`InvalidInput`](ErrorKind::InvalidInput) for what is no JSON, with line and
+/// column, and for a field of a wrong type, an unknown name or a missing field,
+/// with its path.
+pub fn parse_process(text: &[u8]) -> Result<Process> {
+    let step = "parse process.json";
+    let mut json = json(step, text)?;
+    quirks::process_from_specification(&mut json);
+    typed(step, json)
+}
+
+fn json(step: &'static str, text: &[u8]) -> Result<Value> {
+    serde_json::from_slice(text).map_err(|error| {
+        let object = format!("line {} column {}", error.line(), error.column());
+        Error::invalid(step, object, error.to_string())
+    })
 }
 
 /// A value as this type, or the path of the field that isn't.

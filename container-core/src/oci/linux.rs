@@ -11,6 +11,7 @@ use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::namespace::{Namespace, NamespaceKind, Namespaces};
 use crate::process::ProcessBuilder;
+use crate::seccomp::{Filter, SeccompListener};
 
 /// The kernel's bound on a host or domain name (`__NEW_UTS_LEN`).
 const MAX_HOST_NAME: usize = 64;
@@ -91,6 +92,7 @@ impl ContainerBuilder {
             inner.description.directory = None;
         }
         *builder.process_mut() = inner;
+        builder = seccomp(linux, builder, &mut ignored)?;
         for (key, value) in spec.annotations().iter().flatten() {
             if key.is_empty() {
                 return Err(invalid("annotations", "a key is empty"));
@@ -166,6 +168,28 @@ fn paths(list: Option<&[String]>, field: &str) -> Result<Vec<PathBuf>> {
     .collect()
 }
 
+/// The filter, if it does anything.
+fn seccomp(
+    linux: &Linux,
+    mut builder: ContainerBuilder,
+    ignored: &mut Vec<String>,
+) -> Result<ContainerBuilder> {
+    let Some(described) = linux.seccomp() else {
+        return Ok(builder);
+    };
+    let listener = SeccompListener::from_oci(described)?;
+    if let Some(listener) = listener {
+        builder = builder.process(|process| process.seccomp_listener(listener));
+    }
+    let filter = Filter::from_oci(described)?;
+    let program = filter.compile().map_err(|error| error.in_field("linux.seccomp"))?;
+    let names = program.ignored().iter();
+    ignored.extend(names.map(|name| format!("linux.seccomp: no system call is named {name}")));
+    let passed_over = program.passed_over().iter();
+    ignored.extend(passed_over.map(|one| format!("linux.seccomp: {one} is not for this machine")));
+    Ok(builder.with_filter(filter, program))
+}
+
 /// Fields whose typed values have not landed yet.
 fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
     if let Some(resources) = linux.resources() {
@@ -176,10 +200,7 @@ fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
         }
         ignored.push("linux.resources.devices: not offered yet".into());
     }
-    let missing = [
-        ("linux.seccomp", linux.seccomp().is_some()),
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
-    ];
+    let missing = [("linux.intelRdt", linux.intel_rdt().is_some())];
     match missing.into_iter().find(|(_, given)| *given) {
         Some((field, _)) => Err(unsupported(field, "not offered yet")),
         None => Ok(()),

@@ -40,7 +40,7 @@ mod scheduling;
 mod to_spec;
 mod version;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, parse_process};
 pub use defaults::{default_rootless_spec, default_spec};
 pub use features::features;
 pub use oci_spec::runtime::{Features, Spec, State};

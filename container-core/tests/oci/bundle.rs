@@ -55,3 +55,17 @@ fn a_spec_in_memory_needs_no_file() {
     assert!(bundle.directory().is_absolute());
     assert!(bundle.to_json().contains("\"ociVersion\": \"1.3.0\""));
 }
+
+#[test]
+fn a_process_on_its_own() {
+    let text = br#"{"cwd": "/", "args": ["ps"], "capabilities": {"bounding": ["CAP_OF_2040"]}}"#;
+    let process = oci::parse_process(text).unwrap();
+    assert_eq!(process.user().uid(), 0);
+    let builder =
+        oci::process(&process, container_core::ProcessBuilder::new("").env("KEPT", "1")).unwrap();
+    assert_eq!(builder.get_program(), "ps");
+    assert_eq!(builder.get_envs().count(), 1, "what is not mentioned stays");
+    let error = oci::parse_process(br#"{"cwd": 1}"#).unwrap_err();
+    assert_eq!(error.object(), "cwd");
+    assert!(oci::parse_process(b"{").unwrap_err().object().starts_with("line 1"));
+}

@@ -264,6 +264,20 @@ fn other_users_and_ids_go_there_and_back() {
 }
 
 #[test]
+fn filters_go_there_and_back() {
+    // Written once, in words that say the same, they stay as they are.
+    let builder = Container::builder("/").id("golden").command("/bin/true");
+    let spec = builder.to_spec().unwrap();
+    assert!(spec.linux().as_ref().unwrap().seccomp().is_some());
+    let back = ContainerBuilder::from_spec(&spec, "/").unwrap();
+    assert_eq!(back.to_spec().unwrap(), spec);
+    assert!(back.plan().unwrap().to_string().contains("seccomp"));
+    let program = container_core::seccomp::Program::container_default().unwrap();
+    let error = base().seccomp(program).to_spec().unwrap_err();
+    assert_eq!((error.kind(), error.object()), (ErrorKind::Unsupported, "linux.seccomp"));
+}
+
+#[test]
 fn what_a_spec_can_not_say() {
     let file = || std::fs::File::open("/proc/self/ns/net").unwrap();
     let refused = [

@@ -94,6 +94,7 @@ impl ContainerBuilder {
                 description.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?,
             )
             .set_personality(description.personality.map(scheduling::personality).transpose()?)
+            .set_seccomp(self.seccomp_in_words()?)
             .set_resources(None);
         Ok(linux)
     }

@@ -60,7 +60,7 @@ pub(super) fn mount(mount: &Mount, tty: bool) -> Result<Described> {
             }
         }
         Source::Detached(_) => {
-            return Err(unsayable(&describe(mount), "a mount that has no name yet"));
+            return Err(unsayable(describe(mount), "a mount that has no name yet"));
         }
         Source::FileSystem { kind, options: data } => {
             described.set_typ(Some(text("mounts", kind)?));
@@ -71,7 +71,7 @@ pub(super) fn mount(mount: &Mount, tty: bool) -> Result<Described> {
         }
         Source::Dev { options: data } => {
             if mount.target.as_os_str() != "/dev" {
-                return Err(unsayable(&describe(mount), "a /dev in another place"));
+                return Err(unsayable(describe(mount), "a /dev in another place"));
             }
             described.set_typ(Some("tmpfs".into()));
             new_file_system(&mut described, mount, data, &mut options)?;
@@ -113,7 +113,7 @@ fn new_file_system(
         options.push("mode=1777".into());
     }
     if !tmpfs && mount.mode_of_target {
-        return Err(unsayable(&describe(mount), "the mode of what is below"));
+        return Err(unsayable(describe(mount), "the mode of what is below"));
     }
     Ok(())
 }
