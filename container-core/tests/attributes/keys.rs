@@ -75,6 +75,80 @@ fn a_security_module_that_is_not_there_is_named() {
     }
 }
 
+/// A loaded profile, removed on drop.
+struct Profile {
+    name: String,
+    parser: std::path::PathBuf,
+    file: testkit::TempDir,
+}
+
+impl Profile {
+    /// None where that is not possible.
+    fn load() -> Option<Self> {
+        let parser = testkit::peer("apparmor_parser").filter(|_| testkit::is_root())?;
+        let (name, file) = (testkit::unique("container-test"), testkit::TempDir::new());
+        let rules =
+            format!("profile {name} flags=(attach_disconnected) {{\n file,\n signal,\n}}\n");
+        std::fs::write(file.join("profile"), rules).unwrap();
+        let profile = Self { name, parser, file };
+        profile.parse("-rK").then_some(profile)
+    }
+
+    fn parse(&self, option: &str) -> bool {
+        let mut command = std::process::Command::new(&self.parser);
+        command.arg(option).arg(self.file.join("profile")).status().unwrap().success()
+    }
+}
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        self.parse("-R");
+    }
+}
+
+#[test]
+fn a_profile_confines_the_program() {
+    if !lsm::apparmor().available {
+        return;
+    }
+    let look = || ProcessBuilder::new("cat").arg("/proc/self/attr/apparmor/current");
+    let missing = look().apparmor_profile("no-such-profile").output().unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
+    assert!(missing.to_string().contains("not loaded"), "{missing}");
+    assert_eq!(printed(look().apparmor_profile("unconfined")), "unconfined\n");
+    if let Some(profile) = Profile::load() {
+        let confined = format!("{} (enforce)\n", profile.name);
+        let user = container_core::UserSpec::by_ids(1000, 1000).unwrap();
+        for builder in [look(), look().user(user), look().init(true)] {
+            assert_eq!(printed(builder.apparmor_profile(&*profile.name)), confined);
+        }
+        confined_in_a_container(&profile.name);
+    }
+}
+
+/// Through a clone, a change of root and user, and for what is executed inside.
+fn confined_in_a_container(profile: &str) {
+    let rootfs = testkit::rootfs_dirs();
+    let mut builder = Container::builder(rootfs.path());
+    for path in testkit::Rootfs::binds() {
+        builder = builder.mount(Mount::bind(&path, &path).read_only());
+    }
+    let container = builder
+        .process(|process| process.apparmor_profile(profile))
+        .namespaces(|namespaces| namespaces.with(container_core::NamespaceKind::Time))
+        .command("sleep")
+        .arg("100")
+        .stdout(Stdio::Null)
+        .start()
+        .unwrap();
+    let confined = format!("{profile} (enforce)\n");
+    let own = std::fs::read_to_string(format!("/proc/{}/attr/apparmor/current", container.pid()));
+    assert_eq!(own.unwrap(), confined);
+    let inside = container.exec("cat").unwrap().arg("/proc/self/attr/apparmor/current");
+    assert_eq!(printed(inside), confined);
+    container.kill().unwrap();
+}
+
 #[test]
 fn the_first_argument_is_the_program_s_name_for_itself() {
     let builder = ProcessBuilder::new("cat").arg("/proc/self/cmdline");
