@@ -36,6 +36,7 @@ pub const ENODEV: i32 = 19;
 pub const ENOTDIR: i32 = 20;
 pub const EISDIR: i32 = 21;
 pub const EINVAL: i32 = 22;
+pub const ENAMETOOLONG: i32 = 36;
 pub const ELOOP: i32 = 40;
 pub const EXDEV: i32 = 18;
 pub const ENOSYS: i32 = 38;

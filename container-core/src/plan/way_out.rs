@@ -34,7 +34,7 @@ pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
              namespaces, and only if no part of the host's own is hidden"
         }
         (Op::Target { .. } | Op::DeviceNode { .. } | Op::DeviceLink { .. }, libc::ELOOP) => {
-            "a symlink stands where a kernel file system or a device belongs, or leads nowhere"
+            "a symlink stands where a kernel file system or a device belongs, or leads to itself"
         }
         (Op::MountSetattr { clear, .. }, libc::EPERM) if *clear != 0 => {
             "what the host has set is locked in a user namespace: it can't be cleared"

@@ -91,7 +91,6 @@ fn targets_stay_in_the_root() {
     symlink("/proc/self/fd", rootfs.join("magic")).unwrap();
     for name in ["absolute", "relative"] {
         let inside = rootfs.join(outside.path());
-        std::fs::create_dir_all(&inside).unwrap();
         let text = script(
             in_rootfs(&rootfs, "sh")
                 .mount(Mount::bind(source.path(), format!("/{name}/made")))
@@ -102,6 +101,16 @@ fn targets_stay_in_the_root() {
         assert!(is_empty(outside.path()), "{name}: made outside");
         std::fs::remove_dir_all(inside).unwrap();
     }
+    // A file too, where links lead from one to the other, and to nothing.
+    symlink("../chain", rootfs.join("etc/dangling.conf")).unwrap();
+    symlink("./run/new/../made/file", rootfs.join("chain")).unwrap();
+    let bind = Mount::bind(source.join("file"), "/etc/dangling.conf");
+    let text = script(in_rootfs(&rootfs, "sh").mount(bind), "cat /etc/dangling.conf");
+    assert_eq!(text, "content\n");
+    assert!(rootfs.join("run/made/file").is_file());
+    symlink("loop", rootfs.join("loop")).unwrap();
+    let looped = in_rootfs(&rootfs, "true").mount(Mount::tmpfs("/loop/x"));
+    assert_eq!(looped.spawn().unwrap_err().raw_os_error(), Some(nix::libc::ELOOP));
     let magic = in_rootfs(&rootfs, "true").mount(Mount::bind(source.path(), "/magic/3/x"));
     assert!(magic.spawn().is_err());
 }
