@@ -24,7 +24,7 @@ pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
         (Op::Exec { .. }, libc::E2BIG) => {
             "one argument or variable takes 128 KiB at most, all together a quarter of RLIMIT_STACK"
         }
-        (Op::OpenTree { .. }, libc::EACCES) => {
+        (Op::OpenTree { .. } | Op::AttachAt { .. }, libc::EACCES) => {
             "root of the user namespace must be able to reach it: let others search the \
              directories on the way, or hand it over as a detached mount"
         }

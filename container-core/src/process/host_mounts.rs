@@ -71,8 +71,8 @@ fn refused(path: String, error: std::io::Error) -> Error {
                 "this file system does not map ids in Linux {major}.{minor}, or it is mapped already"
             );
             Error::with(ErrorKind::Unsupported, step, path, reason).hint(
-                "ext4 and vfat can since Linux 5.12, xfs since 5.13, btrfs since 5.15, overlay \
-                 since 5.19, tmpfs since 6.3",
+                "ext4, xfs and vfat can since Linux 5.12, btrfs since 5.15, erofs since 5.19, \
+                 squashfs since 6.2, tmpfs since 6.3; overlay can't, but its layers may be mapped",
             )
         }
         Some(libc::EPERM) => Error::os(step, path, error)

@@ -155,3 +155,22 @@ fn an_unknown_file_system_says_so() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("no-such-fs"), "{error}");
 }
+
+#[test]
+fn many_layers_of_an_overlay() {
+    if !testkit::require_root() || !testkit::require_kernel(6, 7) {
+        return;
+    }
+    let (dir, rootfs) = (testkit::TempDir::new(), testkit::rootfs_dirs());
+    let layers: Vec<String> = (0..12)
+        .map(|index| {
+            let layer = dir.join(format!("a layer with a long name, and a number: {index}"));
+            std::fs::create_dir(&layer).unwrap();
+            std::fs::write(layer.join(format!("file{index}")), "").unwrap();
+            layer.to_str().unwrap().replace(':', "\\:")
+        })
+        .collect();
+    let mount = Mount::file_system("overlay", "/m").option("lowerdir", layers.join(":").as_str());
+    let builder = in_rootfs(&rootfs, "sh").mount(mount);
+    assert_eq!(script(builder, "ls /m | wc -l"), "12\n");
+}

@@ -1,9 +1,11 @@
 //! Refusing mounts and devices that can't be, before anything is touched.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::super::validate::{absolute, c_string, inside};
+use super::layers;
 use super::root::attach_at;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mount::{Device, DeviceKind, FileSystemOptions, Mount, NOSYMFOLLOW, Rootfs, Source};
@@ -100,7 +102,11 @@ fn check_source(step: &'static str, source: &Source, directory: bool) -> Result<
         }
         Source::FileSystem { kind, options } => {
             c_string(step, kind)?;
-            check_options(step, options)?;
+            let split = layers::split(kind, options);
+            if matches!(split, Cow::Owned(_)) {
+                since(step, "overlay lowerdir of more than 255 bytes", (6, 7))?;
+            }
+            check_options(step, &split)?;
         }
         Source::Dev { options } | Source::Cgroup { options } => check_options(step, options)?,
         Source::Detached(_) => {}
@@ -109,15 +115,13 @@ fn check_source(step: &'static str, source: &Source, directory: bool) -> Result<
 }
 
 fn check_options(step: &'static str, options: &FileSystemOptions) -> Result<()> {
-    /// The longest string that fsconfig(2) takes.
-    const MAX_OPTION: usize = 255;
     for (key, value) in options {
         c_string(step, key)?;
         let Some(value) = value else { continue };
         c_string(step, value)?;
-        if value.len() > MAX_OPTION {
+        if value.len() > layers::MAX_OPTION {
             let object = format!("{}={}", key.to_string_lossy(), value.to_string_lossy());
-            let reason = format!("fsconfig takes values of at most {MAX_OPTION} bytes");
+            let reason = format!("fsconfig takes values of at most {} bytes", layers::MAX_OPTION);
             return Err(Error::invalid(step, object, reason));
         }
     }

@@ -16,6 +16,7 @@ mod cgroup;
 mod check;
 mod devices;
 mod host;
+mod layers;
 mod masks;
 mod root;
 mod source;

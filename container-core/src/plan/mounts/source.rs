@@ -10,7 +10,7 @@ use super::super::assemble::Assembly;
 use super::super::op::{Op, Slot};
 use super::super::validate::{absolute, c_string};
 use super::super::wire::target;
-use super::Context;
+use super::{Context, layers};
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
 use crate::mount::{Attributes, FileSystemOptions, Mount, Source};
@@ -69,7 +69,8 @@ pub(super) fn add(
         source => return open(assembly, context, step, source, mount.why),
     };
     let kind = mount.source.kind().unwrap_or_default();
-    let mut options = labelled(context, kind, options);
+    let options = layers::split(kind, options);
+    let mut options = labelled(context, kind, &options);
     let has_gid = options.iter().any(|(key, _)| key == "gid");
     if mount.tty_group
         && !has_gid
@@ -120,7 +121,8 @@ pub(super) fn open(
             Ok(out)
         }
         Source::FileSystem { kind, options } => {
-            let options = labelled(context, kind, options);
+            let options = layers::split(kind, options);
+            let options = labelled(context, kind, &options);
             add_file_system(assembly, c_string(step, kind)?, &options, 0, why)
         }
         Source::Detached(mount) => assembly
