@@ -42,6 +42,10 @@ pub enum ErrorKind {
     LimitReached,
     /// The time given for the operation has passed.
     TimedOut,
+    /// A stored description is not whole, or is none of this library's.
+    Damaged,
+    /// A hook failed.
+    Hook,
     /// Any other failing system call; see [`Error::raw_os_error`].
     Os,
     /// The tiny init ended or answered in a way that it never should.
@@ -128,6 +132,13 @@ impl Error {
             true => field.to_string(),
             false => format!("{field}: {}", self.0.object),
         };
+        self
+    }
+
+    /// Names the larger step that the failing one is a part of.
+    #[must_use]
+    pub(crate) fn within(mut self, step: &str, object: &str) -> Self {
+        self.0.step = format!("{step} {object:?}: {}", self.0.step).into();
         self
     }
 

@@ -294,6 +294,17 @@ impl ContainerBuilder {
         self.stdout(Stdio::Pipe).stderr(Stdio::Pipe).start()?.wait_with_output()
     }
 
+    /// The limits that were asked for.
+    pub(crate) fn wanted_resources(&self) -> Option<&Resources> {
+        self.resources.as_ref()
+    }
+
+    /// The process alone, for who looks after id and cgroup.
+    pub(crate) fn into_process(self) -> Result<ProcessBuilder> {
+        let id = self.chosen_id()?;
+        self.finished(&id)
+    }
+
     pub(super) fn chosen_id(&self) -> Result<String> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Some(id) = &self.id else {

@@ -305,6 +305,11 @@ impl Process {
         self.inner.pid
     }
 
+    /// Likewise, and stays a handle that can wait.
+    pub(crate) fn let_live(&mut self) {
+        self.detached = true;
+    }
+
     /// Closes standard input, reads standard output and error to their ends,
     /// and waits.
     ///

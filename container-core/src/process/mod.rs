@@ -44,6 +44,5 @@ pub use stdio::{Stdio, WindowSize};
 pub(crate) use companions::Companions;
 pub(crate) use description::{Description, Enter, OomScore};
 pub(crate) use mappings::{best_mappings, is_single};
-#[allow(unused_imports)] // for hooks
 pub(crate) use spawn::spawn_with;
 pub(crate) use spawn::{run, spawn};

@@ -123,7 +123,6 @@ impl ProcessBuilder {
 
     /// Stops when all mounts are there and the root is not switched yet, for
     /// hooks; see [`crate::process::spawn_with`].
-    #[allow(dead_code)] // for hooks
     pub(crate) fn stop_before_pivot(mut self) -> Self {
         self.description.stops_before_pivot = true;
         self

@@ -1,0 +1,115 @@
+//! Another process inside a running container.
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::Process as ProcessSpec;
+
+use super::create::{CreateOptions, write_pid_file};
+use super::enter;
+use super::state::Status;
+use super::stored::StoredContainer;
+use crate::error::Result;
+use crate::oci;
+use crate::process::{Process, ProcessBuilder};
+use crate::seccomp::Filter;
+use crate::seccomp::listener::SeccompListener;
+use crate::terminal::ConsoleSocket;
+
+/// How a process is executed in a container, beside what its description says.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct ExecOptions {
+    io: CreateOptions,
+    cgroup: Option<String>,
+    ignores_paused: bool,
+}
+
+impl ExecOptions {
+    /// Standard streams of the caller; the container's own cgroup.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Streams, terminal, passed descriptors and pid file, as at the creation; its other settings
+    /// have no meaning here.
+    pub fn io(mut self, io: CreateOptions) -> Self {
+        self.io = io;
+        self
+    }
+
+    /// A file to write the number of the process to.
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.io = self.io.pid_file(path);
+        self
+    }
+
+    /// A cgroup below the container's own, which has to exist.
+    pub fn cgroup(mut self, path: impl Into<String>) -> Self {
+        self.cgroup = Some(path.into());
+        self
+    }
+
+    /// Goes on where the container is paused: the process starts when it is resumed, and the call
+    /// returns then.
+    pub fn ignore_paused(mut self, on: bool) -> Self {
+        self.ignores_paused = on;
+        self
+    }
+}
+
+impl StoredContainer {
+    /// Executes a process inside: in the container's namespaces and cgroup, under its filter, with
+    /// user, capabilities and limits as described by `process`.
+    ///
+    /// The process is a child of the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](crate::ErrorKind::WrongState) unless it is created or running; a field of
+    /// the description; any failing step.
+    pub fn exec(&self, process: &ProcessSpec, options: &ExecOptions) -> Result<Process> {
+        options.io.check_terminal(process.terminal() == Some(true))?;
+        let builder = self.exec_builder(process, options)?;
+        let mut made = options.io.apply(builder).spawn()?;
+        if let Some(path) = &options.io.console_socket
+            && let Some(terminal) = made.take_terminal()
+        {
+            ConsoleSocket::connect(path)?.send(&terminal, "/dev/ptmx")?;
+        }
+        if let Some(path) = &options.io.pid_file {
+            write_pid_file(path, made.id())?;
+        }
+        Ok(made)
+    }
+
+    fn exec_builder(&self, process: &ProcessSpec, options: &ExecOptions) -> Result<ProcessBuilder> {
+        let record = self.record()?;
+        let status = self.status_of(&record);
+        let fits = matches!(status, Status::Created | Status::Running)
+            || status == Status::Paused && options.ignores_paused;
+        let living = record.living().filter(|_| fits);
+        let Some(living) = living else {
+            return Err(self.wrong("exec", status, "running"));
+        };
+        let mut base = ProcessBuilder::new("").enter(enter::enter(living)?);
+        if let Some(cgroup) = self.cgroup_of(&record)? {
+            let cgroup = match &options.cgroup {
+                Some(path) => {
+                    let below = format!("{}/{}", cgroup.path(), path.trim_start_matches('/'));
+                    cgroup.hierarchy().open(&below)?
+                }
+                None => cgroup,
+            };
+            base = base.cgroup(cgroup);
+        }
+        let bundle = self.bundle()?;
+        let linux = bundle.spec().linux().as_ref();
+        if let Some(seccomp) = linux.and_then(|linux| linux.seccomp().as_ref()) {
+            base = base.seccomp(Filter::from_oci(seccomp)?.compile()?);
+            if let Some(agent) = SeccompListener::from_oci(seccomp)? {
+                base = base.seccomp_listener(agent.container_id(self.id.clone()));
+            }
+        }
+        oci::process(process, base)
+    }
+}

@@ -1,0 +1,103 @@
+//! Which process is meant: its number, and when it began.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::sys;
+
+/// A process by number and start time: the kernel gives a number to another process once the
+/// first one is gone, but not with the same start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pub(super) pid: u32,
+    /// Clock ticks since boot: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
+    pub(super) start_time: u64,
+}
+
+impl Identity {
+    /// The process that has this number now.
+    pub(super) fn of(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/stat");
+        let text = fs::read_to_string(&path).map_err(|error| Error::os("read", &*path, error))?;
+        let (_, start_time) =
+            parse(&text).ok_or_else(|| Error::invalid("read", path, "not as proc(5) has it"))?;
+        Ok(Self { pid, start_time })
+    }
+
+    /// Whether it lives; a zombie does not.
+    pub(super) fn lives(&self) -> bool {
+        fs::read_to_string(format!("/proc/{}/stat", self.pid))
+            .ok()
+            .and_then(|text| parse(&text))
+            .is_some_and(|(state, start)| start == self.start_time && !matches!(state, 'Z' | 'X'))
+    }
+
+    /// A descriptor of it, `None` if it has ended: opened first and judged then, so that it is
+    /// surely the one.
+    pub(super) fn open(&self) -> Result<Option<OwnedFd>> {
+        match sys::open_pidfd(self.pid) {
+            Ok(pidfd) => Ok(self.lives().then_some(pidfd)),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+            Err(error) => Err(Error::os("pidfd_open", self.pid.to_string(), error)),
+        }
+    }
+
+    /// Sends a signal; whether it lived to get it.
+    pub(super) fn signal(&self, signal: i32) -> Result<bool> {
+        let Some(pidfd) = self.open()? else {
+            return Ok(false);
+        };
+        match sys::signal_pidfd(pidfd.as_fd(), signal) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+            Err(error) => Err(Error::os(
+                "pidfd_send_signal",
+                format!("signal {signal} to {}", self.pid),
+                error,
+            )),
+        }
+    }
+}
+
+/// State and start time; the name before them may hold any byte but ends with the last `)`.
+fn parse(stat: &str) -> Option<(char, u64)> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+/// Tells this boot of the machine from every other.
+pub(super) fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_parentheses_do_not_confuse() {
+        let fields: Vec<String> = (4..53).map(|number: u32| number.to_string()).collect();
+        let stat = format!("7 (a) R (b) S {}", fields.join(" "));
+        assert_eq!(parse(&stat), Some(('S', 22)));
+        assert_eq!(parse("7 (x) S 1 2"), None);
+        assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn a_number_used_again_is_nobody() {
+        let own = Identity::of(std::process::id()).unwrap();
+        assert!(own.lives());
+        assert!(own.open().unwrap().is_some());
+        let other = Identity { start_time: own.start_time + 1, ..own };
+        assert!(!other.lives());
+        assert!(other.open().unwrap().is_none());
+        assert!(!other.signal(0).unwrap());
+        assert!(own.signal(0).unwrap());
+    }
+}

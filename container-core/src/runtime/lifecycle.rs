@@ -1,0 +1,237 @@
+//! Start, signals, pause, the end, deletion.
+
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::create::hook_state;
+use super::directory::Lock;
+use super::enter;
+use super::identity::Identity;
+use super::record::{Record, START_SOCKET};
+use super::state::Status;
+use super::stored::StoredContainer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::hooks::{HookPoint, Hooks, run_all, run_past_failures};
+use crate::process::{ProcessBuilder, start};
+use crate::{cgroup, sys};
+
+/// How long a killed process may take to end.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+impl StoredContainer {
+    /// Runs the program of a created container; returns when it has been executed.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](ErrorKind::WrongState) unless it is created; a failing hook or a program that
+    /// can't be executed, upon which the container has been stopped.
+    pub fn start(&self) -> Result<()> {
+        let _lock = self.directory.lock()?;
+        let mut record = self.record()?;
+        let status = self.status_of(&record);
+        let (Status::Created, Some(process)) = (status, record.process) else {
+            return Err(self.wrong("start", status, "created"));
+        };
+        let hooks = self.hooks()?;
+        let started = self.run_start_hooks(&record, &hooks, process).and_then(|()| {
+            start::start_over(&start::connect(&self.directory.path)?, &record.words)
+        });
+        if let Err(error) = started {
+            let _ = self.kill_process(&record);
+            return Err(error);
+        }
+        record.started = true;
+        record.write(&self.directory)?;
+        self.directory.unlink(START_SOCKET)?;
+        if hooks.at(HookPoint::Poststart).is_empty() {
+            return Ok(());
+        }
+        let state = hook_state(&record, Status::Running)?;
+        run_all(&hooks, HookPoint::Poststart, &state, &ProcessBuilder::new("")).inspect_err(|_| {
+            let _ = self.kill_process(&record);
+        })
+    }
+
+    fn hooks(&self) -> Result<Hooks> {
+        let bundle = self.bundle()?;
+        bundle.spec().hooks().as_ref().map_or(Ok(Hooks::new()), Hooks::from_oci)
+    }
+
+    fn run_start_hooks(&self, record: &Record, hooks: &Hooks, process: Identity) -> Result<()> {
+        if hooks.at(HookPoint::StartContainer).is_empty() {
+            return Ok(());
+        }
+        let inside = ProcessBuilder::new("").enter(enter::enter(process)?);
+        let state = hook_state(record, Status::Created)?;
+        run_all(hooks, HookPoint::StartContainer, &state, &inside)
+    }
+
+    /// Sends a signal by number to its first process, surely this one and no other that got its
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](ErrorKind::WrongState) unless it is created, running or paused.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        let record = self.record()?;
+        let living = record.living();
+        let sent = living.map_or(Ok(false), |process| process.signal(signal))?;
+        if !sent {
+            return Err(self.not_running("kill"));
+        }
+        if signal == libc::SIGKILL {
+            self.thaw_to_die(&record);
+        }
+        Ok(())
+    }
+
+    fn not_running(&self, step: &'static str) -> Error {
+        Error::with(ErrorKind::WrongState, step, self.id.clone(), "container not running")
+    }
+
+    /// A process that a freezer of cgroup v1 holds dies only when it is let go.
+    fn thaw_to_die(&self, record: &Record) {
+        if let Ok(Some(cgroup)) = self.cgroup_of(record)
+            && cgroup.is_frozen().unwrap_or(false)
+        {
+            let _ = cgroup.thaw();
+        }
+    }
+
+    /// Sends a signal to every process of its cgroup; where it has none, to its first process.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](ErrorKind::WrongState) if there is nobody left.
+    pub fn kill_all(&self, signal: i32) -> Result<()> {
+        let record = self.record()?;
+        let Some(cgroup) = self.cgroup_of(&record)? else {
+            return self.kill(signal);
+        };
+        if signal == libc::SIGKILL {
+            return cgroup.kill();
+        }
+        let mut sent = false;
+        for pid in cgroup.processes()? {
+            if let Ok(process) = Identity::of(pid) {
+                sent |= process.signal(signal)?;
+            }
+        }
+        if sent { Ok(()) } else { Err(self.not_running("kill")) }
+    }
+
+    /// Stops every process of it.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](ErrorKind::WrongState) unless it is running, or without a cgroup.
+    pub fn pause(&self) -> Result<()> {
+        let _lock = self.directory.lock()?;
+        let record = self.record()?;
+        match self.status_of(&record) {
+            Status::Running | Status::Created => self.need_cgroup("pause", &record)?.freeze(),
+            status => Err(self.wrong("pause", status, "running")),
+        }
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](ErrorKind::WrongState) unless it is paused.
+    pub fn resume(&self) -> Result<()> {
+        let _lock = self.directory.lock()?;
+        let record = self.record()?;
+        match self.status_of(&record) {
+            Status::Paused => self.need_cgroup("resume", &record)?.thaw(),
+            status => Err(self.wrong("resume", status, "paused")),
+        }
+    }
+
+    /// Waits for its end, in any process. The status is known to the parent of the container's
+    /// process, and to others where the kernel keeps it for whoever holds a pidfd (Linux 6.15);
+    /// `None` where it can't be known.
+    ///
+    /// # Errors
+    ///
+    /// Those of waiting.
+    pub fn wait(&self) -> Result<Option<ExitStatus>> {
+        if let Some(process) = &self.process {
+            return process.wait().map(Some);
+        }
+        let record = self.record()?;
+        let Some(pidfd) = record.process.map_or(Ok(None), |process| process.open())? else {
+            return Ok(None);
+        };
+        enter::wait_end(&pidfd, None)?;
+        Ok(sys::exit_status_of(pidfd.as_fd()).map(ExitStatus::from_raw))
+    }
+
+    /// Removes what there is of it: cgroup, state directory. `force` kills it first; without, it
+    /// must be stopped, or not started yet.
+    ///
+    /// Returns the failures of poststop hooks: these are to be told, but the container is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](ErrorKind::WrongState) if it runs; what can't be removed, upon which the
+    /// state stays.
+    pub fn delete(self, force: bool) -> Result<Vec<Error>> {
+        let lock = self.directory.lock()?;
+        let record = self.record()?;
+        match self.status_of(&record) {
+            Status::Stopped => {}
+            Status::Created => self.kill_process(&record)?,
+            _ if force => self.kill_process(&record)?,
+            status => return Err(self.wrong("delete", status, "stopped")),
+        }
+        self.remove(&record, lock)
+    }
+
+    /// Kills its first process and waits for its end.
+    fn kill_process(&self, record: &Record) -> Result<()> {
+        let Some(pidfd) = record.process.map_or(Ok(None), |process| process.open())? else {
+            return Ok(());
+        };
+        if let Err(error) = sys::signal_pidfd(pidfd.as_fd(), libc::SIGKILL)
+            && error.raw_os_error() != Some(libc::ESRCH)
+        {
+            return Err(Error::os("pidfd_send_signal", self.id.clone(), error));
+        }
+        self.thaw_to_die(record);
+        if let Some(process) = &self.process {
+            let _ = process.wait_timeout(KILL_PATIENCE);
+        }
+        if enter::wait_end(&pidfd, Some(KILL_PATIENCE))? {
+            return Ok(());
+        }
+        let reason = "it did not end within 10 seconds of SIGKILL";
+        Err(Error::with(ErrorKind::TimedOut, "kill", self.id.clone(), reason))
+    }
+
+    fn remove(self, record: &Record, lock: Lock) -> Result<Vec<Error>> {
+        // Before the copy of the spec goes.
+        let hooks = self.hooks().unwrap_or_default();
+        if let Some(cgroup) = self.cgroup_of(record)? {
+            cgroup.kill()?;
+            remove_cgroup(&cgroup)?;
+        }
+        self.root.remove_child(&self.id)?;
+        drop(lock);
+        if hooks.at(HookPoint::Poststop).is_empty() {
+            return Ok(Vec::new());
+        }
+        let state = hook_state(record, Status::Stopped)?;
+        Ok(run_past_failures(&hooks, HookPoint::Poststop, &state, &ProcessBuilder::new("")))
+    }
+}
+
+/// With what was made inside of it.
+fn remove_cgroup(cgroup: &cgroup::Cgroup) -> Result<()> {
+    match cgroup.remove_recursive() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
