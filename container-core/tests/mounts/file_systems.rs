@@ -174,3 +174,41 @@ fn many_layers_of_an_overlay() {
     let builder = in_rootfs(&rootfs, "sh").mount(mount);
     assert_eq!(script(builder, "ls /m | wc -l"), "12\n");
 }
+
+/// What is to be in a file system in memory is made before it is read-only.
+#[test]
+fn read_only_and_filled() {
+    if !can_run() {
+        return;
+    }
+    let rootfs = testkit::rootfs_dirs();
+    rootfs.write("m/below", "copied\n");
+    let builder = ProcessBuilder::new("sh").namespaces(crate::common::isolated());
+    let builder = testkit::Rootfs::binds()
+        .iter()
+        .fold(builder, |builder, path| builder.mount(Mount::bind(path, path).read_only()));
+    let builder = builder
+        .rootfs(rootfs.path())
+        .mount(Mount::proc("/proc"))
+        .mount(Mount::dev("/dev").read_only())
+        .mount(Mount::tmpfs("/m").copy_up().read_only())
+        .mount(Mount::tmpfs("/m/inner"));
+    let text = script(
+        builder.clone(),
+        "cat /m/below; echo x > /dev/null && echo device; touch /dev/x 2>/dev/null || echo ro; \
+         touch /m/x 2>/dev/null || echo ro; touch /m/inner/x && echo rw",
+    );
+    assert_eq!(text, "copied\ndevice\nro\nro\nrw\n");
+    let mut process = builder
+        .mount(Mount::devpts("/dev/pts"))
+        .program("/bin/sh")
+        .args(["-c", "echo console > /dev/console; touch /dev/x 2>/dev/null || echo ro"])
+        .terminal(WindowSize { rows: 25, columns: 80 })
+        .spawn()
+        .unwrap();
+    let mut shown = String::new();
+    let mut terminal = process.take_terminal().unwrap();
+    let _ = std::io::Read::read_to_string(&mut terminal, &mut shown);
+    assert_eq!(shown, "console\r\nro\r\n");
+    process.wait().unwrap();
+}

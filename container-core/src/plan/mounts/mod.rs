@@ -16,6 +16,7 @@ mod cgroup;
 mod check;
 mod devices;
 mod host;
+mod late;
 mod layers;
 mod masks;
 mod root;
@@ -82,6 +83,7 @@ pub(super) fn add(assembly: &mut Assembly, context: &Context<'_>) -> Result<()> 
         assembly.push(Op::Report(Event::BeforePivot), "all is mounted, the root not switched yet");
         assembly.push(Op::WaitHost, "until the hooks have run that may change it");
     }
+    late::add(assembly, context, root)?;
     masks::add(assembly, description, root)?;
     root::enter(assembly, description, root)
 }
@@ -161,17 +163,18 @@ fn add_mount(
 
 /// The attributes of all that is mounted with it, and those of its top alone.
 fn attributes(mount: &Mount) -> (Attributes, Attributes) {
-    let is_dev = matches!(mount.source, Source::Dev { .. });
-    // Devices must open in /dev.
-    let kept = |attributes: Attributes| match is_dev {
-        true => Attributes { set: attributes.set & !NODEV, ..attributes },
-        false => attributes,
-    };
     if mount.source.is_tree() {
-        (mount.tree, mount.top)
-    } else {
-        (kept(mount.tree.then(mount.top)), Attributes::default())
+        return (mount.tree, mount.top);
     }
+    let mut own = mount.tree.then(mount.top);
+    if matches!(mount.source, Source::Dev { .. }) {
+        // Devices must open in /dev.
+        own.set &= !NODEV;
+    }
+    if late::is_filled(mount) {
+        own.set &= !RDONLY;
+    }
+    (own, Attributes::default())
 }
 
 /// Sets what a mount of existing files is to have; a new file system got its
