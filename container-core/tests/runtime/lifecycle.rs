@@ -6,11 +6,7 @@ use std::path::Path;
 use container_core::ErrorKind;
 use container_core::runtime::{CreateOptions, Status};
 
-use crate::support::{Place, await_status, id};
-
-fn ready() -> bool {
-    testkit::is_root() || testkit::require_unprivileged_userns()
-}
+use crate::support::{Place, await_status, id, ready};
 
 #[test]
 fn each_state_has_its_operations() {

@@ -3,5 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod exec;
+mod hooks;
 mod lifecycle;
 mod support;

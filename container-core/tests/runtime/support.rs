@@ -55,6 +55,11 @@ impl Drop for Place {
     }
 }
 
+/// Whether containers can be made here at all.
+pub(crate) fn ready() -> bool {
+    testkit::is_root() || testkit::require_unprivileged_userns()
+}
+
 /// A name that no other test has: cgroups are named by it.
 pub(crate) fn id(name: &str) -> String {
     testkit::unique(name)
