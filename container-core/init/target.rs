@@ -127,7 +127,7 @@ impl Target {
             let flags = O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
             sys!(nr::OPENAT, parent, name.0, flags, self.mode).map(|fd| kernel::close(fd as i32))
         } else {
-            sys!(nr::MKDIRAT, parent, name.0, self.mode).map(drop)
+            sys!(nr::MKDIRAT, parent, name.0, if last { self.mode } else { 0o755 }).map(drop)
         };
         match made {
             Ok(()) | Err(EEXIST) => {}

@@ -108,6 +108,8 @@ fn targets_stay_in_the_root() {
     let text = script(in_rootfs(&rootfs, "sh").mount(bind), "cat /etc/dangling.conf");
     assert_eq!(text, "content\n");
     assert!(rootfs.join("run/made/file").is_file());
+    let made = rootfs.join("run/made").metadata().unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&made) & 0o7777, 0o755);
     symlink("loop", rootfs.join("loop")).unwrap();
     let looped = in_rootfs(&rootfs, "true").mount(Mount::tmpfs("/loop/x"));
     assert_eq!(looped.spawn().unwrap_err().raw_os_error(), Some(nix::libc::ELOOP));
