@@ -70,15 +70,27 @@ impl Control {
     /// Waits for the parent's go-ahead; ends the process when the parent has
     /// died (end of file) or says so.
     pub fn wait(&mut self) {
-        let mut byte = [0u8; 1];
+        if self.next_byte() != Ok(Some(GO)) {
+            kernel::exit(kernel::EXIT_SETUP);
+        }
+    }
+
+    /// Likewise under a filter, which may refuse the wait itself: then there is
+    /// none.
+    pub fn wait_unless_refused(&mut self) {
+        if matches!(self.next_byte(), Ok(byte) if byte != Some(GO)) {
+            kernel::exit(kernel::EXIT_SETUP);
+        }
+    }
+
+    fn next_byte(&mut self) -> Result<Option<u8>, Errno> {
         if let Some((first, rest)) = self.early.split_first() {
-            (byte[0], self.early) = (*first, rest);
-        } else if kernel::read(self.socket, &mut byte) != Ok(1) {
-            kernel::exit(kernel::EXIT_SETUP);
+            self.early = rest;
+            return Ok(Some(*first));
         }
-        if byte[0] != GO {
-            kernel::exit(kernel::EXIT_SETUP);
-        }
+        let mut byte = [0u8; 1];
+        let read = kernel::read(self.socket, &mut byte)?;
+        Ok(if read == 1 { Some(byte[0]) } else { None })
     }
 
     pub fn send(&self, kind: u16, op: u32, value: i32, text: &[u8]) {

@@ -86,14 +86,18 @@ struct FilterProgram {
 }
 
 /// Installs a filter that notifies, and hands its listener to the parent by
-/// the one call that the filter must let through. The init's own descriptor
-/// closes with the exec.
+/// the one call that the filter must let through; then waits until that one
+/// has handed it on. The init's own descriptor closes with the exec.
 pub fn listen(machine: &mut Machine, index: u32, op: &Op) -> Result<(), Errno> {
     machine.detail = "SECCOMP_FILTER_FLAG_NEW_LISTENER";
     let flags = op.x | SECCOMP_FILTER_FLAG_NEW_LISTENER;
     let listener = install_filter(machine.bytes(op.s), flags)?;
     machine.detail = "sendmsg under the filter";
-    machine.control.send_descriptor(record::LISTENER, index, listener as i32)
+    machine.control.send_descriptor(record::LISTENER, index, listener as i32)?;
+    if op.a == 1 {
+        machine.control.wait_unless_refused();
+    }
+    Ok(())
 }
 
 /// The kernel's answer: 0, or the descriptor of a listener.

@@ -167,11 +167,102 @@ fn arguments_are_compared_over_64_bits() {
     assert_eq!(status.code(), Some(0), "the check of this number (from 1) failed");
 }
 
+fn on_getppid(action: Action) -> Filter {
+    Filter::new(Action::Allow).rule(Rule::new(["getppid"], action))
+}
+
 #[test]
-fn kill_ends_the_process() {
-    let filter = Filter::new(Action::Allow).rule(Rule::new(["getppid"], Action::KillProcess));
-    let status = under(filter, || errno(libc::SYS_getppid, [0; 3]));
-    assert_eq!(status.signal(), Some(libc::SIGSYS));
+fn each_action_has_its_effect() {
+    let call = || errno(libc::SYS_getppid, [0; 3]);
+    for action in [Action::KillProcess, Action::KillThread, Action::Trap] {
+        let status = under(on_getppid(action), call);
+        assert_eq!(status.signal(), Some(libc::SIGSYS), "{action}");
+    }
+    let coded = [
+        (Action::Allow, 0),
+        (Action::Log, 0),
+        (Action::Errno(0), 0),
+        (Action::Errno(93), 93),
+        // Nobody traces.
+        (Action::Trace(5), libc::ENOSYS),
+        // Nobody listens.
+        (Action::Notify, libc::ENOSYS),
+    ];
+    for (action, expected) in coded {
+        let status = under(on_getppid(action), call);
+        assert_eq!(status.code(), Some(expected), "{action}");
+    }
+    // The largest errno doesn't fit an exit code.
+    let status = under(on_getppid(Action::Errno(4095)), || {
+        i32::from(errno(libc::SYS_getppid, [0; 3]) == 4095)
+    });
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_trap_can_be_handled() {
+    extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        const SYS_SECCOMP: i32 = 1;
+        // SAFETY: the kernel passes a siginfo; _exit may be called anywhere.
+        unsafe {
+            let by_filter = signal == libc::SIGSYS && (*info).si_code == SYS_SECCOMP;
+            libc::_exit(if by_filter { 55 } else { 56 });
+        }
+    }
+    let status = under(on_getppid(Action::Trap), || {
+        // SAFETY: an all-zero sigaction is valid; the handler takes three
+        // arguments, as SA_SIGINFO says.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO;
+            libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut());
+        }
+        errno(libc::SYS_getppid, [0; 3])
+    });
+    assert_eq!(status.code(), Some(55));
+}
+
+/// `KillThread` ends one thread; `KillProcess` all.
+#[test]
+#[allow(clippy::exit, reason = "the main thread ends what is left of the process")]
+fn a_thread_is_killed_alone() {
+    if let Some(action) = std::env::var_os(KILLED) {
+        let action = if action == "thread" { Action::KillThread } else { Action::KillProcess };
+        let program = on_getppid(action).compile().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            install(&program).unwrap();
+            errno(libc::SYS_getppid, [0; 3]);
+            sender.send(()).unwrap();
+        });
+        // The killed thread drops nothing.
+        let waited = receiver.recv_timeout(std::time::Duration::from_millis(300));
+        assert!(waited.is_err());
+        std::process::exit(77);
+    }
+    for (which, code, signal) in [("thread", Some(77), None), ("process", None, Some(libc::SIGSYS))]
+    {
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_thread_is_killed_alone"])
+            .env(KILLED, which)
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!((status.code(), status.signal()), (code, signal), "{which}");
+    }
+}
+
+const KILLED: &str = "TEST_KILLED_BY_FILTER";
+
+/// Flags that the kernel refuses or takes.
+#[test]
+fn every_flag_is_taken() {
+    let filter = on_getppid(Action::Errno(7)).log(true).tsync(true).spec_allow(true);
+    // Without a rule that notifies the wait for its answer means nothing.
+    let filter = filter.wait_killable_recv(true);
+    assert_eq!(filter.compile().unwrap().flags(), 1 | 2 | 4);
+    assert_eq!(under(filter, || errno(libc::SYS_getppid, [0; 3])).code(), Some(7));
 }
 
 /// A call by `int 0x80`, as 32-bit programs make it; the negative errno if it

@@ -1,6 +1,7 @@
 //! The credential part of a plan: who the payload is and what it may do.
 
 use super::assemble::Assembly;
+use super::notifications;
 use super::op::Op;
 use crate::error::Result;
 use crate::process::Description;
@@ -145,7 +146,7 @@ fn add_sets(assembly: &mut Assembly, set: &Sets) {
 pub(super) fn install(program: &Program) -> Op {
     let (filter, flags) = (program.as_bytes().to_vec(), u64::from(program.flags()));
     if program.needs_listener() {
-        Op::SeccompListen { filter, flags }
+        Op::SeccompListen { filter, flags, waits: notifications::can_wait(program) }
     } else {
         Op::Seccomp { filter, flags }
     }

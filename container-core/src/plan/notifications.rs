@@ -1,11 +1,12 @@
 //! What a filter that notifies must not touch: the calls that the init itself
 //! makes between its installation and the exec.
 
+use super::Plan;
 use super::assemble::InitStep;
 use super::op::Op;
 use crate::error::{Error, Result};
 use crate::process::Description;
-use crate::seccomp::{Action, SeccompListener};
+use crate::seccomp::{Action, Program, SeccompListener};
 
 const STEP: &str = "check seccomp";
 
@@ -54,6 +55,21 @@ pub(super) fn check(description: &Description, steps: &[InitStep]) -> Result<Opt
         return Ok(Some(Handover::Keep));
     };
     Ok(Some(Handover::Forward(listener.clone())))
+}
+
+impl Plan {
+    /// Whether the init waits until its filter's listener is in its place.
+    pub(crate) fn waits_for_hand_over(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.op, Op::SeccompListen { waits: true, .. }))
+    }
+}
+
+/// Whether the filter lets the init wait, by `read`, until the listener is
+/// where it belongs; a refusal with an errno is no wait, but does no harm.
+pub(super) fn can_wait(program: &Program) -> bool {
+    let harmless =
+        |answer: &Action| matches!(answer, Action::Allow | Action::Log | Action::Errno(_));
+    program.answers("read").iter().all(harmless)
 }
 
 /// The system calls that the init makes for an operation.

@@ -232,6 +232,8 @@ pub(crate) enum Op {
     SeccompListen {
         filter: Vec<u8>,
         flags: u64,
+        /// The filter lets the init wait until the listener is in its place.
+        waits: bool,
     },
     Init {
         filter: Vec<u8>,

@@ -19,7 +19,7 @@ use crate::plan::wire::{self, Bytes, Header, Op, Refusal, Span, code, record};
 use crate::scheduling::{
     CpuAffinity, IoClass, IoPriority, MemoryMode, MemoryPolicy, Personality, Policy, Scheduler,
 };
-use crate::seccomp::Filter;
+use crate::seccomp::{Action, Filter, Rule};
 use crate::{Capabilities, Device, Mount, NamespaceKind, Namespaces};
 use harness::{Outcome, launch, run};
 use mutation::{edges, mutate, mutation, put, with_marker, words};
@@ -53,6 +53,8 @@ fn plans() -> Vec<Vec<u8>> {
         .session_keyring("fuzz")
         .oom_score_adj_if_permitted(1000)
         .wait_on_socket(std::fs::File::open("/dev/null").unwrap());
+    let notifies = Filter::new(Action::Allow).rule(Rule::new(["acct"], Action::Notify));
+    let notified = small().no_new_privileges(true).seccomp(notifies.compile().unwrap());
     let isolated = Namespaces::isolated().with(NamespaceKind::Time);
     let mounted = small()
         .namespaces(isolated)
@@ -66,7 +68,8 @@ fn plans() -> Vec<Vec<u8>> {
         .sysctl("kernel.domainname", "never")
         .masked_paths(["/proc/kcore"])
         .read_only_paths(["/proc/sys"]);
-    let builders = [small(), settings, small().wait_for_start(), filtered, mounted, attributes];
+    let waiting = small().wait_for_start();
+    let builders = [small(), settings, waiting, filtered, notified, mounted, attributes];
     builders.iter().map(|builder| builder.plan().unwrap().bytes).collect()
 }
 

@@ -9,10 +9,11 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use oci_spec::runtime::ContainerState;
 
+use super::launch::{GO, pid_of, send_blocking};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::wire::{self, Record, record};
 use crate::plan::{Event, Handover, Plan, StartWords};
-use crate::seccomp::{Listener, listener};
+use crate::seccomp::{Listener, SeccompListener, listener};
 
 /// What turns the init's records into words.
 #[derive(Clone, Copy)]
@@ -39,6 +40,7 @@ pub(super) struct Receiver<'a> {
     pub(super) terminal: Option<OwnedFd>,
     /// The listener of a filter that notifies, unless an agent has it.
     pub(super) listener: Option<OwnedFd>,
+    came_listener: Option<OwnedFd>,
     taker: Option<Taker<'a>>,
 }
 
@@ -57,6 +59,7 @@ impl<'a> Receiver<'a> {
             forked: None,
             terminal: None,
             listener: None,
+            came_listener: None,
             taker: None,
         }
     }
@@ -137,33 +140,38 @@ impl<'a> Receiver<'a> {
         Ok(read)
     }
 
-    /// Gives the listener to the agent, at once: calls may wait for it. The
-    /// process is killed if that fails.
+    /// Brings a listener that came to its place, at once: calls may wait for
+    /// it. Then the init may go on; the process is killed if that fails.
     fn hand_over(&mut self, creating: bool) -> Result<()> {
-        let plan = match self.teller {
-            Teller::Plan(plan) => plan,
-            Teller::Words(_) => {
-                return match (self.listener.take(), &mut self.taker) {
-                    (Some(listener), Some(taker)) => taker(Listener::from(listener)),
-                    _ => Ok(()),
-                };
+        let Some(listener) = self.came_listener.take() else {
+            return Ok(());
+        };
+        match (self.teller, &mut self.taker) {
+            (Teller::Plan(Plan { listener: Some(Handover::Forward(agent)), .. }), _) => {
+                self.forward(agent, &listener, creating)?;
             }
+            (Teller::Words(_), Some(taker)) => taker(Listener::from(listener))?,
+            _ => self.listener = Some(listener),
+        }
+        // A byte that nobody waits for would be taken for the start.
+        let waits = match self.teller {
+            Teller::Plan(plan) => plan.waits_for_hand_over(),
+            Teller::Words(_) => true,
         };
-        let Some(Handover::Forward(agent)) = &plan.listener else {
-            return Ok(());
-        };
-        let Some(descriptor) = self.listener.take() else {
-            return Ok(());
-        };
-        let second = || self.forked.as_ref().and_then(super::launch::pid_of);
+        if waits {
+            send_blocking(self.control, GO);
+        }
+        Ok(())
+    }
+
+    fn forward(&self, agent: &SeccompListener, listener: &OwnedFd, creating: bool) -> Result<()> {
+        let second = || self.forked.as_ref().and_then(pid_of);
         let pid = self.pid.or_else(second).unwrap_or_default();
-        let status = if plan.waits_for_start && !creating {
-            ContainerState::Created
-        } else {
-            ContainerState::Creating
-        };
+        let started =
+            matches!(self.teller, Teller::Plan(plan) if plan.waits_for_start) && !creating;
+        let status = if started { ContainerState::Created } else { ContainerState::Creating };
         let state = listener::process_state(agent, pid, status)?;
-        listener::forward(agent.get_path(), &state, descriptor.as_fd())
+        listener::forward(agent.get_path(), &state, listener.as_fd())
     }
 
     /// The event that a report tells.
@@ -184,7 +192,7 @@ impl<'a> Receiver<'a> {
                 match record.kind {
                     record::FORKED => self.forked = descriptor,
                     record::TERMINAL => self.terminal = descriptor,
-                    _ => self.listener = descriptor,
+                    _ => self.came_listener = descriptor,
                 }
                 Ok(None)
             }

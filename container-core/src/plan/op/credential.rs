@@ -28,9 +28,12 @@ impl Op {
             Self::Seccomp { filter, flags } => {
                 wire::Op { x: *flags, s: to.raw(filter), ..op(code::SECCOMP) }
             }
-            Self::SeccompListen { filter, flags } => {
-                wire::Op { x: *flags, s: to.raw(filter), ..op(code::SECCOMP_LISTEN) }
-            }
+            Self::SeccompListen { filter, flags, waits } => wire::Op {
+                a: u32::from(*waits),
+                x: *flags,
+                s: to.raw(filter),
+                ..op(code::SECCOMP_LISTEN)
+            },
             _ => return None,
         })
     }

@@ -79,6 +79,26 @@ impl Filter {
         .collect()
     }
 
+    /// Through `socketcall` and `ipc` no condition on the first argument holds:
+    /// there the first rule decides. So that it does without an order too, the
+    /// rules with other actions get one more condition, which always holds.
+    fn keep_first(&self, tries: &[Try], flat: &mut [Try]) -> Option<()> {
+        let first = tries.first()?;
+        if tries.iter().all(|one| one.action == first.action) {
+            return Some(());
+        }
+        let only_first = first.conditions.iter().all(|condition| condition.argument == 0);
+        if !only_first || first.action == self.default {
+            return None;
+        }
+        for one in flat.iter_mut().filter(|one| one.action != first.action) {
+            let used = |at: &u8| one.conditions.iter().any(|c| c.argument == *at);
+            let free = (1..6).find(|at| !used(at))?;
+            one.conditions.push(Condition::new(free, Compare::GreaterOrEqual(0)));
+        }
+        Some(())
+    }
+
     fn as_they_are(&self) -> Result<Vec<LinuxSyscall>> {
         let rule = |rule: &super::Rule| {
             let names = rule.syscalls.iter().map(name_of).collect::<Result<_>>()?;
@@ -106,11 +126,16 @@ impl Filter {
             if let Some(last) = tries.iter().position(|one| one.conditions.is_empty()) {
                 tries.truncate(last + 1);
             }
-            let flat = disjoint(&tries, narrow).ok_or_else(|| {
+            let refused = || {
                 let reason = "the OCI format has no order of rules, and these need one";
                 Error::with(ErrorKind::Unsupported, STEP, name.clone(), reason)
                     .hint("compare 32 bits (Condition::equal32), or by fewer conditions")
-            })?;
+            };
+            let mut flat = disjoint(&tries, narrow).ok_or_else(refused)?;
+            let x86 = self.architectures.contains(&Architecture::X86);
+            if x86 && table::multiplexed(Architecture::X86, &name).is_some() {
+                self.keep_first(&tries, &mut flat).ok_or_else(refused)?;
+            }
             match groups.iter_mut().find(|(other, _)| *other == flat) {
                 Some((_, names)) => names.push(name),
                 None => groups.push((flat, vec![name])),

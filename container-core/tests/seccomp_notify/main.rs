@@ -2,18 +2,16 @@
 //! agent at a socket.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by it")]
 
-mod common;
+mod agent;
 
-use std::io::{IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixListener;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, FromRawFd, RawFd};
 use std::thread::JoinHandle;
 
 use container_core::seccomp::{
     Action, Filter, Listener, Notification, Response, Rule, SeccompListener,
 };
-use container_core::{Container, ErrorKind, NamespaceKind, Namespaces, ProcessBuilder, Stdio};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use container_core::{ErrorKind, NamespaceKind, Namespaces, ProcessBuilder, Stdio};
 use testkit::TempDir;
 
 /// A shell under a filter that notifies of `mkdir`.
@@ -160,6 +158,102 @@ fn without_an_answerer_calls_are_absent() {
 }
 
 #[test]
+fn only_fatal_signals_interrupt_where_wanted() {
+    if !testkit::require_kernel(5, 19) {
+        return;
+    }
+    for wait in [false, true] {
+        let filter = Filter::new(Action::Allow)
+            .rule(Rule::new(["umask"], Action::Notify))
+            .tsync(true)
+            .wait_killable_recv(wait);
+        let program = filter.compile().unwrap();
+        assert_eq!(program.flags(), 1 | 16 | if wait { 32 } else { 0 });
+        let script = "trap 'echo caught' USR1; umask 022; echo done";
+        let process = notifying(script).seccomp(program).spawn().unwrap();
+        let listener = process.take_seccomp_listener().unwrap();
+        let mut notification = listener.receive().unwrap().unwrap();
+        process.signal(libc::SIGUSR1).unwrap();
+        if !wait {
+            // The call has failed or starts anew; the shell makes several.
+            let again = listener.receive().unwrap().unwrap();
+            assert_ne!(again.id, notification.id);
+            assert!(!listener.is_valid(&notification).unwrap());
+            let late = listener.respond(&notification, Response::Value(0)).unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::NotFound);
+            notification = again;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(listener.is_valid(&notification).unwrap(), "interrupted");
+        listener.respond(&notification, Response::Continue).unwrap();
+        let others = answer(listener, |listener, notification| {
+            listener.respond(notification, Response::Continue).unwrap();
+        });
+        let output = process.wait_with_output().unwrap();
+        assert_eq!(output.stdout, b"caught\ndone\n", "wait: {wait}");
+        others.join().unwrap();
+    }
+}
+
+#[test]
+fn a_created_process_is_forwarded_by_its_starter() {
+    use container_core::process::start;
+    use std::os::unix::fs::PermissionsExt;
+    let state = TempDir::new();
+    std::fs::set_permissions(state.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let create = || {
+        let socket = start::listen(state.path()).unwrap();
+        let plan = notifying("mkdir /tmp/never; echo $?").wait_on_socket(socket).plan().unwrap();
+        (plan.spawn().unwrap(), plan.start_words())
+    };
+    let (process, words) = create();
+    assert!(process.take_seccomp_listener().is_none(), "not yet");
+    let connection = start::connect(state.path()).unwrap();
+    let mut answers = None;
+    start::start_over_with(&connection, &words, |listener| {
+        answers = Some(answer(listener, |listener, notification| {
+            listener.respond(notification, Response::Value(0)).unwrap();
+        }));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(process.wait_with_output().unwrap().stdout, b"0\n");
+    assert_eq!(answers.unwrap().join().unwrap(), 1);
+    std::fs::remove_file(state.join("start.sock")).unwrap();
+
+    // Who can't place it lets the program not run.
+    let (process, words) = create();
+    let connection = start::connect(state.path()).unwrap();
+    let missing = state.join("nobody");
+    let error = start::start_over_with(&connection, &words, |listener| {
+        container_core::seccomp::listener::forward(&missing, "{}", listener.as_fd())
+    })
+    .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    drop(connection);
+    let output = process.wait_with_output().unwrap();
+    assert!(output.stdout.is_empty() && !output.status.success(), "{output:?}");
+}
+
+/// A program that may not even read: nobody waits, and it runs all the same.
+#[test]
+fn a_filter_that_refuses_read_gets_its_listener_too() {
+    for action in [Action::Errno(libc::EPERM as u16), Action::KillProcess] {
+        let filter = Filter::new(Action::Allow)
+            .rule(Rule::new(["read"], action))
+            .rule(Rule::new(["acct"], Action::Notify));
+        let process = ProcessBuilder::new("/bin/true")
+            .stderr(Stdio::Null)
+            .no_new_privileges(true)
+            .seccomp(filter.compile().unwrap())
+            .spawn()
+            .unwrap();
+        assert!(process.take_seccomp_listener().is_some(), "{action}");
+        process.wait().unwrap();
+    }
+}
+
+#[test]
 fn output_of_a_builder_keeps_the_listener_while_it_runs() {
     let output = notifying("echo fine").output().unwrap();
     assert_eq!(output.stdout, b"fine\n");
@@ -232,138 +326,4 @@ fn calls_of_the_init_are_refused_by_name() {
     refused(&base().seccomp(silent.compile().unwrap()), "sendmsg");
     let relative = base().seccomp(program("acct")).seccomp_listener(SeccompListener::new("run"));
     refused(&relative, "run");
-}
-
-/// Takes one connection of an agent's socket: the text and the descriptors.
-fn receive_forwarded(socket: &UnixListener) -> (serde_json::Value, Vec<OwnedFd>) {
-    let (mut stream, _) = socket.accept().unwrap();
-    let mut buffer = vec![0u8; 4096];
-    let mut space = nix::cmsg_space!([RawFd; 4]);
-    let mut parts = [IoSliceMut::new(&mut buffer)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut space), flags).unwrap();
-    let mut descriptors = Vec::new();
-    for control in message.cmsgs().unwrap() {
-        if let ControlMessageOwned::ScmRights(numbers) = control {
-            #[allow(unsafe_code, reason = "the numbers were just made for us")]
-            // SAFETY: new descriptors that nobody else knows.
-            descriptors.extend(numbers.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-        }
-    }
-    let length = message.bytes;
-    let mut text = buffer[..length].to_vec();
-    stream.read_to_end(&mut text).unwrap();
-    (serde_json::from_slice(&text).unwrap(), descriptors)
-}
-
-fn agent(dir: &TempDir) -> (UnixListener, SeccompListener) {
-    let path = dir.join("agent.sock");
-    let socket = UnixListener::bind(&path).unwrap();
-    (socket, SeccompListener::new(path))
-}
-
-#[test]
-fn an_agent_gets_the_listener_and_the_state() {
-    let dir = TempDir::new();
-    let (socket, agent) = agent(&dir);
-    let agent = agent
-        .metadata("opaque")
-        .container_id("box")
-        .bundle("/bundle")
-        .annotations([("k".to_owned(), "v".to_owned())]);
-    let serving = std::thread::spawn(move || {
-        let (state, mut descriptors) = receive_forwarded(&socket);
-        assert_eq!(descriptors.len(), 1);
-        let listener = Listener::from(descriptors.remove(0));
-        let count = answer(listener, |listener, notification| {
-            listener.respond(notification, Response::Errno(libc::EROFS)).unwrap();
-        });
-        (state, count.join().unwrap())
-    });
-    let process = notifying("mkdir /tmp/never; echo $$").seccomp_listener(agent).spawn().unwrap();
-    assert!(process.take_seccomp_listener().is_none(), "the agent has it");
-    let pid = process.id();
-    let output = process.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("Read-only file system"), "{text}");
-    let (state, count) = serving.join().unwrap();
-    assert_eq!(count, 1);
-    let version = &state["ociVersion"];
-    let expected = serde_json::json!({
-        "ociVersion": version,
-        "fds": ["seccompFd"],
-        "pid": pid,
-        "metadata": "opaque",
-        "state": {
-            "ociVersion": version,
-            "id": "box",
-            "status": "creating",
-            "pid": pid,
-            "bundle": "/bundle",
-            "annotations": { "k": "v" },
-        },
-    });
-    assert_eq!(state, expected);
-}
-
-/// A filter on the payload's `execve` itself: the agent lets it happen.
-#[test]
-fn an_agent_may_decide_on_the_program() {
-    let dir = TempDir::new();
-    let (socket, agent) = agent(&dir);
-    let serving = std::thread::spawn(move || {
-        let (_, mut descriptors) = receive_forwarded(&socket);
-        let listener = Listener::from(descriptors.remove(0));
-        answer(listener, |listener, notification| {
-            listener.respond(notification, Response::Continue).unwrap();
-        })
-        .join()
-        .unwrap()
-    });
-    let filter = Filter::new(Action::Allow).rule(Rule::new(["execve"], Action::Notify));
-    let status = ProcessBuilder::new("/bin/true")
-        .no_new_privileges(true)
-        .seccomp(filter.compile().unwrap())
-        .seccomp_listener(agent)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    assert_eq!(serving.join().unwrap(), 1);
-}
-
-#[test]
-fn a_container_is_forwarded_at_its_start() {
-    let root = testkit::rootfs_dirs();
-    let dir = TempDir::new();
-    let (socket, agent) = agent(&dir);
-    let filter = Filter::new(Action::Allow)
-        .rule(Rule::new(["mkdir", "mkdirat"], Action::Notify))
-        .skip_unknown(true);
-    let mut builder = Container::builder(root.path())
-        .id("notified")
-        .command("/bin/sh")
-        .args(["-c", "mkdir /tmp/x"])
-        .seccomp(filter.compile().unwrap())
-        .process(|process| process.seccomp_listener(agent));
-    for path in testkit::Rootfs::binds() {
-        builder = builder.mount(container_core::Mount::bind(&path, &path).read_only());
-    }
-    let created = builder.create().unwrap();
-    let serving = std::thread::spawn(move || {
-        let (state, mut descriptors) = receive_forwarded(&socket);
-        let listener = Listener::from(descriptors.remove(0));
-        let answers = answer(listener, |listener, notification| {
-            listener.respond(notification, Response::Value(0)).unwrap();
-        });
-        (state, answers.join().unwrap())
-    });
-    let pid = created.pid();
-    let running = created.start().unwrap();
-    assert!(running.wait().unwrap().success());
-    running.delete().unwrap();
-    let (state, count) = serving.join().unwrap();
-    assert_eq!(count, 1);
-    assert_eq!(state["state"]["id"], "notified");
-    assert_eq!(state["state"]["status"], "created");
-    assert_eq!(state["pid"], pid);
 }
