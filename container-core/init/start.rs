@@ -23,7 +23,12 @@ pub fn accept(machine: &mut Machine, index: u32, op: &Op) -> Result<(), Errno> {
             Err(EINTR | ECONNABORTED) => continue,
             Err(errno) => return Err(errno),
         };
-        if control::peer_uid(connection) == Ok(creator) && says_go(connection) {
+        let order =
+            if control::peer_uid(connection) == Ok(creator) { order(connection) } else { 0 };
+        if order == END {
+            kernel::exit(kernel::EXIT_SETUP);
+        }
+        if order == GO {
             machine.control.replace(connection);
             machine.release(op.a);
             machine.control.send(record::REACHED, index, 0, &[]);
@@ -33,9 +38,14 @@ pub fn accept(machine: &mut Machine, index: u32, op: &Op) -> Result<(), Errno> {
     }
 }
 
-fn says_go(connection: i32) -> bool {
+/// The order to end: of a container whose creator died before anyone else
+/// knew its process.
+const END: u8 = 2;
+
+/// The byte that a starter sends; 0 if it sends none.
+fn order(connection: i32) -> u8 {
     let mut byte = [0u8; 1];
-    kernel::read(connection, &mut byte) == Ok(1) && byte[0] == GO
+    if kernel::read(connection, &mut byte) == Ok(1) { byte[0] } else { 0 }
 }
 
 /// Whether one of the candidates could be executed by this process as it is

@@ -93,6 +93,16 @@ pub(crate) fn exit_status_of(pidfd: BorrowedFd<'_>) -> Option<WaitStatus> {
     (result == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
 }
 
+/// Whether the kernel keeps the status of reaped processes at all (Linux 6.15): those before refuse
+/// the question, or answer it without.
+pub(crate) fn keeps_exit_status() -> bool {
+    nix::sys::utsname::uname().is_ok_and(|name| {
+        let release = name.release().to_string_lossy();
+        let mut numbers = release.split(['.', '-']).map(|it| it.parse::<u32>().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 15)
+    })
+}
+
 /// The permitted capabilities of the calling thread (capget(2)).
 pub(crate) fn permitted_capabilities() -> io::Result<u64> {
     const VERSION_3: u32 = 0x2008_0522;

@@ -39,9 +39,11 @@
 //! # }
 //! ```
 
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use super::launch::{GO, send_blocking};
 use super::receive::{Receiver, Teller};
@@ -50,6 +52,10 @@ use crate::seccomp::Listener;
 
 pub use crate::plan::StartWords;
 
+/// The byte that ends a waiting init (`init/start.rs`).
+const END: &[u8] = &[2];
+/// How long it may take.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 /// Name of the socket in its directory.
 const SOCKET: &str = "start.sock";
 
@@ -99,6 +105,16 @@ pub fn connect(directory: &Path) -> Result<UnixStream> {
             _ => error,
         }
     })
+}
+
+/// Ends the created process at the other end, also where its number is not
+/// known; returns when it has ended or taken no order.
+pub(crate) fn end(stream: &UnixStream) {
+    send_blocking(stream, END);
+    let mut byte = [0; 1];
+    let _ = stream.set_read_timeout(Some(END_PATIENCE));
+    // The connection ends with the process.
+    let _ = (&*stream).read(&mut byte);
 }
 
 /// Lets the created process at the other end run its program; returns when it

@@ -45,6 +45,16 @@ impl Identity {
         }
     }
 
+    /// Reaps it if it has ended and is a child of the caller.
+    pub(super) fn reap(&self) {
+        let Ok(pidfd) = sys::open_pidfd(self.pid) else {
+            return;
+        };
+        if Self::of(self.pid).is_ok_and(|now| now == *self) {
+            let _ = sys::wait_pidfd(pidfd.as_fd(), libc::WEXITED | libc::WNOHANG);
+        }
+    }
+
     /// Sends a signal; whether it lived to get it.
     pub(super) fn signal(&self, signal: i32) -> Result<bool> {
         let Some(pidfd) = self.open()? else {

@@ -3,7 +3,9 @@
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use oci_spec::runtime::ContainerState;
 
 use super::create::hook_state;
 use super::directory::Lock;
@@ -15,8 +17,11 @@ use super::stored::StoredContainer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{HookPoint, Hooks, run_all, run_past_failures};
 use crate::process::{ProcessBuilder, start};
+use crate::seccomp::listener::{SeccompListener, forward, process_state};
 use crate::{cgroup, sys};
 
+/// How long its parent may take to reap it.
+const REAP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a killed process may take to end.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,9 +40,9 @@ impl StoredContainer {
             return Err(self.wrong("start", status, "created"));
         };
         let hooks = self.hooks()?;
-        let started = self.run_start_hooks(&record, &hooks, process).and_then(|()| {
-            start::start_over(&start::connect(&self.directory.path)?, &record.words)
-        });
+        let started = self
+            .run_start_hooks(&record, &hooks, process)
+            .and_then(|()| self.run_program(&record, process.pid));
         if let Err(error) = started {
             let _ = self.kill_process(&record);
             return Err(error);
@@ -66,6 +71,26 @@ impl StoredContainer {
         let inside = ProcessBuilder::new("").enter(enter::enter(process)?);
         let state = hook_state(record, Status::Created)?;
         run_all(hooks, HookPoint::StartContainer, &state, &inside)
+    }
+
+    /// Says go, and hands the listener of a filter that notifies to its agent.
+    fn run_program(&self, record: &Record, pid: u32) -> Result<()> {
+        let bundle = self.bundle()?;
+        let seccomp = bundle.spec().linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        let agent = seccomp.map_or(Ok(None), SeccompListener::from_oci)?;
+        let socket = start::connect(&self.directory.path)?;
+        start::start_over_with(&socket, &record.words, |listener| {
+            let Some(agent) = &agent else {
+                return Ok(());
+            };
+            let agent = agent
+                .clone()
+                .container_id(record.id.clone())
+                .bundle(record.bundle.clone())
+                .annotations(record.annotations.clone());
+            let state = process_state(&agent, pid, ContainerState::Creating)?;
+            forward(agent.get_path(), &state, listener.as_fd())
+        })
     }
 
     /// Sends a signal by number to its first process, surely this one and no other that got its
@@ -151,8 +176,9 @@ impl StoredContainer {
     }
 
     /// Waits for its end, in any process. The status is known to the parent of the container's
-    /// process, and to others where the kernel keeps it for whoever holds a pidfd (Linux 6.15);
-    /// `None` where it can't be known.
+    /// process, and to others where the kernel keeps it for whoever holds a pidfd (Linux 6.15),
+    /// once the parent has reaped it, which is waited for two seconds; `None` where it can't be
+    /// known.
     ///
     /// # Errors
     ///
@@ -166,7 +192,15 @@ impl StoredContainer {
             return Ok(None);
         };
         enter::wait_end(&pidfd, None)?;
-        Ok(sys::exit_status_of(pidfd.as_fd()).map(ExitStatus::from_raw))
+        // The kernel tells once the parent has reaped it.
+        let deadline = Instant::now() + REAP_PATIENCE;
+        loop {
+            let status = sys::exit_status_of(pidfd.as_fd()).map(ExitStatus::from_raw);
+            if status.is_some() || !sys::keeps_exit_status() || Instant::now() > deadline {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Removes what there is of it: cgroup, state directory. `force` kills it first; without, it
@@ -182,7 +216,9 @@ impl StoredContainer {
         let lock = self.directory.lock()?;
         let record = self.record()?;
         match self.status_of(&record) {
-            Status::Stopped => {}
+            Status::Stopped if record.process.is_some() => {}
+            // Its creator died: it may wait, known to nobody.
+            Status::Stopped => self.kill_process(&record)?,
             Status::Created => self.kill_process(&record)?,
             _ if force => self.kill_process(&record)?,
             status => return Err(self.wrong("delete", status, "stopped")),
@@ -192,6 +228,11 @@ impl StoredContainer {
 
     /// Kills its first process and waits for its end.
     fn kill_process(&self, record: &Record) -> Result<()> {
+        if record.process.is_none()
+            && let Ok(socket) = start::connect(&self.directory.path)
+        {
+            start::end(&socket);
+        }
         let Some(pidfd) = record.process.map_or(Ok(None), |process| process.open())? else {
             return Ok(());
         };
@@ -212,6 +253,11 @@ impl StoredContainer {
     }
 
     fn remove(self, record: &Record, lock: Lock) -> Result<Vec<Error>> {
+        match (&self.process, record.process) {
+            (Some(process), _) => drop(process.try_wait()),
+            (None, Some(process)) => process.reap(),
+            (None, None) => {}
+        }
         // Before the copy of the spec goes.
         let hooks = self.hooks().unwrap_or_default();
         if let Some(cgroup) = self.cgroup_of(record)? {
