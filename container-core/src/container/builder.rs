@@ -331,7 +331,7 @@ impl ContainerBuilder {
             HostName::Id | HostName::Inherited => {}
         }
         let agent = &mut process.description.seccomp_listener;
-        *agent = agent.take().map(|agent| agent.or_container_id(id));
+        *agent = agent.take().map(|agent| agent.or_of_container(id, &self.annotations));
         if let Some(user) = process.description.user.take() {
             process = process.user(user.with_home());
         }

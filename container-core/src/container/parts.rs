@@ -111,6 +111,8 @@ impl Parts {
         to.selinux_label.clone_from(&own.selinux_label);
         to.session_keyring.clone_from(&own.session_keyring);
         to.seccomp.clone_from(&own.seccomp);
+        let agent = own.seccomp_listener.clone();
+        to.seccomp_listener = agent.map(|agent| agent.container_pid(self.process.id()));
         to.cgroup.clone_from(&own.cgroup);
         Ok(builder)
     }

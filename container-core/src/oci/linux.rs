@@ -92,7 +92,7 @@ impl ContainerBuilder {
             inner.description.directory = None;
         }
         *builder.process_mut() = inner;
-        builder = seccomp(linux, builder, &mut ignored)?;
+        builder = seccomp(linux, &bundle, builder, &mut ignored)?;
         for (key, value) in spec.annotations().iter().flatten() {
             if key.is_empty() {
                 return Err(invalid("annotations", "a key is empty"));
@@ -171,6 +171,7 @@ fn paths(list: Option<&[String]>, field: &str) -> Result<Vec<PathBuf>> {
 /// The filter, if it does anything.
 fn seccomp(
     linux: &Linux,
+    bundle: &Path,
     mut builder: ContainerBuilder,
     ignored: &mut Vec<String>,
 ) -> Result<ContainerBuilder> {
@@ -179,6 +180,7 @@ fn seccomp(
     };
     let listener = SeccompListener::from_oci(described)?;
     if let Some(listener) = listener {
+        let listener = listener.bundle(bundle);
         builder = builder.process(|process| process.seccomp_listener(listener));
     }
     let filter = Filter::from_oci(described)?;

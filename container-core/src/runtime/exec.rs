@@ -107,7 +107,12 @@ impl StoredContainer {
         if let Some(seccomp) = linux.and_then(|linux| linux.seccomp().as_ref()) {
             base = base.seccomp(Filter::from_oci(seccomp)?.compile()?);
             if let Some(agent) = SeccompListener::from_oci(seccomp)? {
-                base = base.seccomp_listener(agent.container_id(self.id.clone()));
+                let agent = agent
+                    .container_id(self.id.clone())
+                    .container_pid(living.pid)
+                    .bundle(record.bundle.clone())
+                    .annotations(record.annotations.clone());
+                base = base.seccomp_listener(agent);
             }
         }
         oci::process(process, base)

@@ -133,7 +133,7 @@ pub(super) const ALLOWED_ELSEWHERE: &[&str] = &[
     "ftruncate64", "futex_time64", "getegid32", "geteuid32", "getgid32", "getgroups32",
     "getresgid32", "getresuid32", "getuid32", "io_pgetevents_time64", "ipc", "lchown32", "lstat64",
     "mmap2", "mq_timedreceive_time64", "mq_timedsend_time64", "nice", "ppoll_time64",
-    "pselect6_time64", "recv", "recvmmsg_time64", "riscv_flush_icache", "riscv_hwprobe",
+    "pselect6_time64", "readdir", "recv", "recvmmsg_time64", "riscv_flush_icache", "riscv_hwprobe",
     "rt_sigtimedwait_time64", "s390_guarded_storage", "s390_pci_mmio_read", "s390_pci_mmio_write",
     "s390_runtime_instr", "s390_sthyi", "sched_rr_get_interval_time64", "semtimedop_time64", "send",
     "sendfile64", "set_tls", "get_tls", "setfsgid32", "setfsuid32", "setgid32", "setgroups32", "setregid32",

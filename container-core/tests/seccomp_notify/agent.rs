@@ -119,7 +119,8 @@ fn a_container_is_forwarded_at_its_start() {
     let mut builder = Container::builder(root.path())
         .id("notified")
         .command("/bin/sh")
-        .args(["-c", "mkdir /tmp/x"])
+        .args(["-c", "mkdir /tmp/x; sleep 60"])
+        .annotation("k", "v")
         .seccomp(filter.compile().unwrap())
         .process(|process| process.seccomp_listener(agent));
     for path in testkit::Rootfs::binds() {
@@ -127,20 +128,45 @@ fn a_container_is_forwarded_at_its_start() {
     }
     let created = builder.create().unwrap();
     let serving = std::thread::spawn(move || {
-        let (state, mut descriptors) = receive_forwarded(&socket);
-        let listener = Listener::from(descriptors.remove(0));
-        let answers = answer(listener, |listener, notification| {
-            listener.respond(notification, Response::Value(0)).unwrap();
-        });
-        (state, answers.join().unwrap())
+        let mut states = Vec::new();
+        let mut served = Vec::new();
+        for _ in 0..2 {
+            let (state, mut descriptors) = receive_forwarded(&socket);
+            let listener = Listener::from(descriptors.remove(0));
+            served.push(answer(listener, |listener, notification| {
+                listener.respond(notification, Response::Value(0)).unwrap();
+            }));
+            states.push(state);
+        }
+        let counts: Vec<u32> = served.into_iter().map(|one| one.join().unwrap()).collect();
+        (states, counts)
     });
     let pid = created.pid();
     let running = created.start().unwrap();
-    assert!(running.wait().unwrap().success());
+    // Another process inside tells the agent of itself and of the container.
+    let other = running.exec("/bin/sh").unwrap().args(["-c", "mkdir /tmp/y"]).spawn().unwrap();
+    assert!(other.wait().unwrap().success());
+    let other = other.id();
+    running.signal(libc::SIGKILL).unwrap();
+    running.wait().unwrap();
     running.delete().unwrap();
-    let (state, count) = serving.join().unwrap();
-    assert_eq!(count, 1);
-    assert_eq!(state["state"]["id"], "notified");
-    assert_eq!(state["state"]["status"], "created");
-    assert_eq!(state["pid"], pid);
+    let (states, counts) = serving.join().unwrap();
+    assert_eq!(counts, [1, 1]);
+    let expected = |process: u32, status: &str| {
+        let version = &states[0]["ociVersion"];
+        serde_json::json!({
+            "ociVersion": version,
+            "fds": ["seccompFd"],
+            "pid": process,
+            "state": {
+                "ociVersion": version,
+                "id": "notified",
+                "status": status,
+                "pid": pid,
+                "bundle": "",
+                "annotations": { "k": "v" },
+            },
+        })
+    };
+    assert_eq!(states, [expected(pid, "created"), expected(other, "running")]);
 }

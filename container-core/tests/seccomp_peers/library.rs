@@ -95,7 +95,7 @@ fn compile(specs: &[Value]) -> Option<Vec<Option<Vec<bpf::Instruction>>>> {
 }
 
 /// Compares without the answer to newer calls, which is the runtime's.
-fn same(specs: &[Value], words: &[u64]) -> Option<usize> {
+pub(crate) fn same(specs: &[Value], words: &[u64]) -> Option<usize> {
     let theirs = compile(specs)?;
     let mut compared = 0;
     for (spec, theirs) in specs.iter().zip(theirs) {

@@ -6,6 +6,7 @@
 
 mod bpf;
 mod library;
+mod podman;
 mod runtimes;
 
 use container_core::seccomp::{Action, Architecture, Program};

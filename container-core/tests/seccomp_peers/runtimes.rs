@@ -117,7 +117,7 @@ fn installed_by(runtime: &str, seccomp: &Value) -> Option<Vec<bpf::Instruction>>
     found
 }
 
-fn same_as(runtime: &str, spec: &Value, words: &[u64]) {
+pub(crate) fn same_as(runtime: &str, spec: &Value, words: &[u64]) {
     let Some(theirs) = installed_by(runtime, spec) else { return };
     let seccomp: LinuxSeccomp = serde_json::from_value(spec.clone()).unwrap();
     // Only runc answers ENOSYS to newer calls.

@@ -1,7 +1,7 @@
 //! Handing a listener to an agent, as the OCI runtime specification has it
 //! (config-linux, "The Container Process State").
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{IoSlice, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -36,6 +36,7 @@ pub struct SeccompListener {
     path: PathBuf,
     metadata: Option<String>,
     id: String,
+    pid: Option<u32>,
     bundle: PathBuf,
     annotations: HashMap<String, String>,
 }
@@ -47,6 +48,7 @@ impl SeccompListener {
             path: path.into(),
             metadata: None,
             id: String::new(),
+            pid: None,
             bundle: PathBuf::new(),
             annotations: HashMap::new(),
         }
@@ -62,6 +64,13 @@ impl SeccompListener {
     /// [`ContainerBuilder`](crate::ContainerBuilder) its own unless given.
     pub fn container_id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
+        self
+    }
+
+    /// The container's first process in the state, where the agent answers for
+    /// another one that is executed inside: the state is then `running`.
+    pub fn container_pid(mut self, pid: u32) -> Self {
+        self.pid = Some(pid);
         self
     }
 
@@ -89,9 +98,17 @@ impl SeccompListener {
         self.metadata.as_deref()
     }
 
-    pub(crate) fn or_container_id(mut self, id: &str) -> Self {
+    /// What has not been given is the container's.
+    pub(crate) fn or_of_container(
+        mut self,
+        id: &str,
+        annotations: &BTreeMap<String, String>,
+    ) -> Self {
         if self.id.is_empty() {
             self.id = id.to_owned();
+        }
+        if self.annotations.is_empty() {
+            self.annotations.extend(annotations.clone());
         }
         self
     }
@@ -113,13 +130,14 @@ pub(crate) fn process_state(
     pid: u32,
     status: ContainerState,
 ) -> Result<String> {
-    let pid = i32::try_from(pid).unwrap_or_default();
+    let number = |pid: u32| i32::try_from(pid).unwrap_or_default();
+    let status = if listener.pid.is_some() { ContainerState::Running } else { status };
     let version = SPEC_VERSION.to_owned();
     let mut state = State::default();
     state.set_version(version.clone());
     state.set_id(listener.id.clone());
     state.set_status(status);
-    state.set_pid(Some(pid));
+    state.set_pid(Some(number(listener.pid.unwrap_or(pid))));
     state.set_bundle(listener.bundle.clone());
     if !listener.annotations.is_empty() {
         state.set_annotations(Some(listener.annotations.clone()));
@@ -127,7 +145,7 @@ pub(crate) fn process_state(
     let mut process = ContainerProcessState::default();
     process.set_version(version);
     process.set_fds(vec![SECCOMP_FD_NAME.to_owned()]);
-    process.set_pid(pid);
+    process.set_pid(number(pid));
     process.set_metadata(listener.metadata.clone());
     process.set_state(state);
     serde_json::to_string(&process)
