@@ -82,7 +82,7 @@ fn those_who_do_not_start_it_change_nothing() {
     let (process, words) = create(state.path(), shell("exit 7"));
     let connect = || start::connect(state.path()).unwrap();
     drop(connect());
-    for wrong in [&[0u8][..], &[2], &[0, 1]] {
+    for wrong in [&[0u8][..], &[3], &[0, 1]] {
         let mut stream = connect();
         stream.write_all(wrong).unwrap();
         let mut answer = Vec::new();
@@ -254,4 +254,14 @@ fn a_filter_need_not_allow_the_wait() {
             );
         }
     }
+}
+
+#[test]
+fn who_says_end_ends_it() {
+    let state = TempDir::new();
+    let (process, _) = create(state.path(), shell("touch /never"));
+    let mut stream = start::connect(state.path()).unwrap();
+    stream.write_all(&[2]).unwrap();
+    assert!(!process.wait().unwrap().success());
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
