@@ -76,6 +76,7 @@ pub mod container;
 pub mod error;
 pub mod hooks;
 pub mod idmap;
+pub mod intel_rdt;
 pub mod lsm;
 pub mod mount;
 pub mod namespace;

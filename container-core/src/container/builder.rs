@@ -12,10 +12,11 @@ use super::parts::Parts;
 use crate::capability::Capabilities;
 use crate::cgroup::{Cgroup, Controllers, Hierarchy, OwnedCgroup, Resources};
 use crate::error::{Error, Result};
+use crate::intel_rdt::IntelRdt;
 use crate::mount::{Mount, Rootfs};
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::plan::Plan;
-use crate::process::{Output, ProcessBuilder, Stdio, WindowSize};
+use crate::process::{Output, ProcessBuilder, RdtStep, Stdio, WindowSize};
 use crate::seccomp::{Filter, Program};
 use crate::user::UserSpec;
 
@@ -43,6 +44,7 @@ pub struct ContainerBuilder {
     pub(super) seccomp: Seccomp,
     pub(super) resources: Option<Resources>,
     pub(super) parent: Option<Cgroup>,
+    pub(crate) intel_rdt: Option<IntelRdt>,
     pub(super) annotations: BTreeMap<String, String>,
     /// Where the namespaces to join were opened.
     pub(super) namespace_paths: Vec<(NamespaceKind, PathBuf)>,
@@ -91,6 +93,7 @@ impl ContainerBuilder {
             seccomp: Seccomp::Default,
             resources: None,
             parent: None,
+            intel_rdt: None,
             annotations: BTreeMap::new(),
             namespace_paths: Vec::new(),
             ignored: Vec::new(),
@@ -238,6 +241,12 @@ impl ContainerBuilder {
         self
     }
 
+    /// Its class of service, which goes with it unless it has a name.
+    pub fn intel_rdt(mut self, rdt: IntelRdt) -> Self {
+        self.intel_rdt = Some(rdt);
+        self
+    }
+
     /// An existing cgroup to run in; it stays when the container goes.
     pub fn cgroup(self, cgroup: Cgroup) -> Self {
         self.process(|process| process.cgroup(cgroup))
@@ -329,6 +338,11 @@ impl ContainerBuilder {
             }
             HostName::Given(name) => process = process.hostname(name),
             HostName::Id | HostName::Inherited => {}
+        }
+        if let Some(rdt) = &self.intel_rdt {
+            rdt.check()?;
+            let (rdt, root, container) = (rdt.clone(), IntelRdt::root()?, id.to_owned());
+            process.description.intel_rdt = Some(RdtStep { rdt, root, container });
         }
         let agent = &mut process.description.seccomp_listener;
         *agent = agent.take().map(|agent| agent.or_of_container(id, &self.annotations));

@@ -25,6 +25,7 @@ impl ContainerBuilder {
             seccomp: Seccomp::None,
             resources: None,
             parent: None,
+            intel_rdt: None,
             annotations: BTreeMap::new(),
             namespace_paths: Vec::new(),
             ignored: Vec::new(),

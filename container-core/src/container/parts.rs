@@ -114,6 +114,7 @@ impl Parts {
         let agent = own.seccomp_listener.clone();
         to.seccomp_listener = agent.map(|agent| agent.container_pid(self.process.id()));
         to.cgroup.clone_from(&own.cgroup);
+        to.intel_rdt.clone_from(&own.intel_rdt);
         Ok(builder)
     }
 
@@ -151,7 +152,7 @@ impl Parts {
             self.process.wait()?;
         }
         let removed = self.owned_cgroup.take().map_or(Ok(()), OwnedCgroup::close);
-        killed.and(removed)
+        killed.and(removed).and(self.leave_class())
     }
 
     /// Sends `SIGKILL`; a process that is frozen by cgroup v1 dies only when it
@@ -160,6 +161,11 @@ impl Parts {
         let frozen = self.cgroup().filter(|cgroup| cgroup.is_frozen().unwrap_or(false));
         self.process.kill()?;
         frozen.map_or(Ok(()), Cgroup::thaw)
+    }
+
+    /// Gives up its class of service, once.
+    fn leave_class(&mut self) -> Result<()> {
+        self.description.intel_rdt.take().map_or(Ok(()), |step| step.rdt.remove(&step.container))
     }
 
     /// Every process of its own cgroup, frozen or not.
@@ -179,5 +185,7 @@ impl Drop for Parts {
         {
             let _ = cgroup.thaw();
         }
+        // A class goes whoever is still in it.
+        let _ = self.leave_class();
     }
 }

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Linux, LinuxBuilder, LinuxResources, Spec};
+use oci_spec::runtime::{Linux, LinuxBuilder, LinuxIntelRdt, LinuxResources, Spec};
 
 use super::field::{inside, invalid, no_nul, unsupported};
 use super::{devices, mounts, namespaces, process, scheduling, version};
 use crate::capability::Capabilities;
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
+use crate::intel_rdt::IntelRdt;
 use crate::namespace::{Namespace, NamespaceKind, Namespaces};
 use crate::process::ProcessBuilder;
 use crate::seccomp::{Filter, SeccompListener};
@@ -92,6 +93,9 @@ impl ContainerBuilder {
             inner.description.directory = None;
         }
         *builder.process_mut() = inner;
+        if let Some(described) = linux.intel_rdt() {
+            builder = builder.intel_rdt(intel_rdt(described)?);
+        }
         builder = seccomp(linux, &bundle, builder, &mut ignored)?;
         for (key, value) in spec.annotations().iter().flatten() {
             if key.is_empty() {
@@ -168,6 +172,25 @@ fn paths(list: Option<&[String]>, field: &str) -> Result<Vec<PathBuf>> {
     .collect()
 }
 
+fn intel_rdt(described: &LinuxIntelRdt) -> Result<IntelRdt> {
+    let field = "linux.intelRdt";
+    IntelRdt::root().map_err(|error| error.in_field(field))?;
+    let mut rdt = IntelRdt::new();
+    if let Some(class) = described.clos_id().as_deref().filter(|class| !class.is_empty()) {
+        rdt = rdt.class(class);
+    }
+    let older = [described.l3_cache_schema(), described.mem_bw_schema()];
+    let older = older.into_iter().flatten().flat_map(|schema| schema.lines());
+    for line in older.chain(described.schemata().iter().flatten().map(String::as_str)) {
+        rdt = rdt.schema(line);
+    }
+    #[allow(deprecated, reason = "specs before version 1.3 have them")]
+    let on = [described.enable_cmt(), described.enable_mbm(), described.enable_monitoring()];
+    rdt = rdt.monitoring(on.into_iter().any(|on| *on == Some(true)));
+    rdt.check().map_err(|error| error.in_field(field))?;
+    Ok(rdt)
+}
+
 /// The filter, if it does anything.
 fn seccomp(
     linux: &Linux,
@@ -202,9 +225,5 @@ fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
         }
         ignored.push("linux.resources.devices: not offered yet".into());
     }
-    let missing = [("linux.intelRdt", linux.intel_rdt().is_some())];
-    match missing.into_iter().find(|(_, given)| *given) {
-        Some((field, _)) => Err(unsupported(field, "not offered yet")),
-        None => Ok(()),
-    }
+    Ok(())
 }

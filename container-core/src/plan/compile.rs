@@ -131,6 +131,7 @@ fn host_steps(description: &Description) -> Result<HostSteps> {
         mappings,
         cgroup,
         net_devices,
+        intel_rdt: description.intel_rdt.clone(),
         net_namespace,
         initial_affinity,
         needed,
@@ -140,7 +141,8 @@ fn host_steps(description: &Description) -> Result<HostSteps> {
     host.waits = host.mappings.is_some()
         || host.attached().is_some()
         || host.initial_affinity.is_some()
-        || !host.net_devices.is_empty();
+        || !host.net_devices.is_empty()
+        || host.intel_rdt.is_some();
     Ok(host)
 }
 

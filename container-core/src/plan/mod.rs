@@ -29,7 +29,7 @@ use crate::cgroup::{Cgroup, IdSet};
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
 use crate::net_device::NetDevice;
-use crate::process::{self, Companions, ExitStatus, Output, Process, Stdio};
+use crate::process::{self, Companions, ExitStatus, Output, Process, RdtStep, Stdio};
 
 mod assemble;
 mod attributes;
@@ -90,6 +90,7 @@ pub(crate) struct HostSteps {
     pub(crate) mappings: Option<IdMappings>,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) net_devices: Vec<NetDevice>,
+    pub(crate) intel_rdt: Option<RdtStep>,
     /// The net namespace that is joined, if there is one.
     pub(crate) net_namespace: Option<Arc<OwnedFd>>,
     /// The processors before the cgroup is entered.
@@ -170,6 +171,13 @@ impl Plan {
             steps.push(host(
                 format!("write cgroup.procs {}", cgroup.path()),
                 "no entry by clone (cgroup v1 has none): one attach pass before the payload runs",
+            ));
+        }
+        if let Some(step) = &self.host.intel_rdt {
+            let class = step.rdt.get_class().unwrap_or(&step.container);
+            steps.push(host(
+                format!("write tasks {}", step.root.join(class).display()),
+                "its part of the cache and of the memory bandwidth",
             ));
         }
         steps.extend(self.host.net_devices.iter().map(|device| {

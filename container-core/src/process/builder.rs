@@ -52,6 +52,7 @@ impl ProcessBuilder {
                 rootfs: None,
                 mounts: Vec::new(),
                 net_devices: Vec::new(),
+                intel_rdt: None,
                 mount_label: None,
                 devices: Vec::new(),
                 default_devices: false,

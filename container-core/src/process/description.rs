@@ -10,6 +10,7 @@ use super::stdio::{Stdio, WindowSize};
 use crate::capability::Capabilities;
 use crate::cgroup::Cgroup;
 use crate::idmap::IdMappings;
+use crate::intel_rdt::IntelRdt;
 use crate::mount::{Device, Mount, Rootfs};
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::net_device::NetDevice;
@@ -41,6 +42,16 @@ pub(crate) struct OomScore {
     pub(crate) if_permitted: bool,
 }
 
+/// A class of service for a container.
+#[derive(Debug, Clone)]
+pub(crate) struct RdtStep {
+    pub(crate) rdt: IntelRdt,
+    /// Where the kernel offers it.
+    pub(crate) root: PathBuf,
+    /// The container's id.
+    pub(crate) container: String,
+}
+
 /// What the builder has collected; read by the plan's compiler.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
@@ -60,6 +71,7 @@ pub(crate) struct Description {
     pub(crate) rootfs: Option<Rootfs>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) net_devices: Vec<NetDevice>,
+    pub(crate) intel_rdt: Option<RdtStep>,
     pub(crate) mount_label: Option<OsString>,
     pub(crate) devices: Vec<Device>,
     /// The usual devices and links are made in whatever `/dev` is.

@@ -1,6 +1,5 @@
 //! From a plan to a process that carries it out.
 
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -10,11 +9,11 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{MsgFlags, send};
 
 use super::clone::{self, Birth, Born};
+use super::lent::Lent;
 use super::stdio;
 use super::{host_mounts, image, mappings};
 use crate::capability::CapabilitySet;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net_device::{self, HandedOver};
 use crate::plan::Plan;
 use crate::plan::wire;
 
@@ -81,7 +80,7 @@ pub(super) struct Launched {
     pub(super) control: UnixStream,
     /// Our ends of the standard streams that are pipes.
     pub(super) streams: OurEnds,
-    pub(super) devices: Option<HandedOver>,
+    pub(super) lent: Lent,
 }
 
 /// Clones, and does the host's part of the plan.
@@ -97,8 +96,8 @@ pub(super) fn launch(plan: &Plan) -> Result<Launched> {
     let sent = send_what_fits(&control, &message)?;
     let unborn = Unborn::new(make(plan, &image, &theirs, &slots)?);
     drop((theirs, slots));
-    let devices = prepare(plan, &unborn, &control, &message[sent..])?;
-    Ok(Launched { unborn, control, streams, devices })
+    let lent = prepare(plan, &unborn, &control, &message[sent..])?;
+    Ok(Launched { unborn, control, streams, lent })
 }
 
 /// In a frozen cgroup the child would stop at birth, and with it the calling
@@ -234,12 +233,7 @@ fn clone_error(plan: &Plan, step: &'static str, error: std::io::Error) -> Error 
 }
 
 /// The parent's own steps while the init reads its plan.
-fn prepare(
-    plan: &Plan,
-    unborn: &Unborn,
-    control: &UnixStream,
-    rest: &[u8],
-) -> Result<Option<HandedOver>> {
+fn prepare(plan: &Plan, unborn: &Unborn, control: &UnixStream, rest: &[u8]) -> Result<Lent> {
     if let Some(mappings) = &plan.host.mappings {
         mappings::write(unborn.pid(), mappings)?;
     }
@@ -254,29 +248,13 @@ fn prepare(
     if let Some(cgroup) = plan.host.attached() {
         cgroup.attach(unborn.pid())?;
     }
-    let devices = hand_devices_over(plan, unborn)?;
+    let lent = Lent::to(plan, unborn.pid())?;
     // What a dead init can't take shows in its records, or in their absence.
     send_blocking(control, rest);
     if plan.host.waits {
         send_blocking(control, GO);
     }
-    Ok(devices)
-}
-
-fn hand_devices_over(plan: &Plan, unborn: &Unborn) -> Result<Option<HandedOver>> {
-    let devices = &plan.host.net_devices;
-    if devices.is_empty() {
-        return Ok(None);
-    }
-    let namespace = match &plan.host.net_namespace {
-        Some(joined) => Arc::clone(joined),
-        None => {
-            let path = format!("/proc/{}/ns/net", unborn.pid());
-            let opened = File::open(&path).map_err(|error| Error::os("open", path, error))?;
-            Arc::new(opened.into())
-        }
-    };
-    net_device::hand_over(devices, namespace).map(Some)
+    Ok(lent)
 }
 
 pub(super) fn send_blocking(control: &UnixStream, mut bytes: &[u8]) {

@@ -30,6 +30,7 @@ mod image;
 #[cfg(test)]
 mod interpreter_tests;
 mod launch;
+mod lent;
 mod mappings;
 #[cfg(test)]
 mod pivot_tests;
@@ -42,7 +43,7 @@ pub use handle::{ExitStatus, Output, Process};
 pub use stdio::{Stdio, WindowSize};
 
 pub(crate) use companions::Companions;
-pub(crate) use description::{Description, Enter, OomScore};
+pub(crate) use description::{Description, Enter, OomScore, RdtStep};
 pub(crate) use mappings::{best_mappings, is_single};
 pub(crate) use spawn::spawn_with;
 pub(crate) use spawn::{run, spawn};

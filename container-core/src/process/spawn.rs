@@ -34,7 +34,7 @@ pub(crate) fn spawn_with(
     plan: &Plan,
     before_pivot: impl FnOnce(u32) -> Result<()>,
 ) -> Result<Process> {
-    let Launched { unborn, control, streams, devices } = launch(plan)?;
+    let Launched { unborn, control, streams, lent } = launch(plan)?;
     let first = Some(unborn.pid()).filter(|_| !plan.second_clone);
     let mut receiver = Receiver::new(plan, &control, first);
     if plan.stops_before_pivot {
@@ -60,9 +60,7 @@ pub(crate) fn spawn_with(
     if let Some(companions) = &plan.companions {
         process.join(companions)?;
     }
-    if let Some(devices) = devices {
-        devices.keep();
-    }
+    lent.keep();
     Ok(process)
 }
 
@@ -73,15 +71,13 @@ pub(crate) fn run(plan: &Plan) -> Result<Output> {
     if plan.second_clone || stops || plan.listener.is_some() {
         return spawn(plan)?.wait_with_output();
     }
-    let Launched { unborn, control, streams: [stdin, stdout, stderr], devices } = launch(plan)?;
+    let Launched { unborn, control, streams: [stdin, stdout, stderr], lent } = launch(plan)?;
     drop(stdin);
     let (stdout, stderr) = read_both(stdout.map(Into::into), stderr.map(Into::into))
         .map_err(|error| Error::os("read", "standard output and error", error))?;
     let status = unborn.wait()?;
     Receiver::new(plan, &control, Some(0)).run(false)?;
-    if let Some(devices) = devices {
-        devices.keep();
-    }
+    lent.keep();
     Ok(Output { status: ExitStatus::from_raw(status), stdout, stderr })
 }
 

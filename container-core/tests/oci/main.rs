@@ -3,6 +3,7 @@
 
 mod bad;
 mod bundle;
+mod fields;
 mod golden;
 mod net_devices;
 mod run;

@@ -5,13 +5,16 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset, Spec};
+use oci_spec::runtime::{
+    Linux, LinuxIntelRdt, LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset, Spec,
+};
 
 use super::SPEC_VERSION;
 use super::field::unsupported;
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
+use crate::intel_rdt::IntelRdt;
 use crate::mount::Mount;
 use crate::namespace::{Namespace, NamespaceKind, TimeOffset};
 use crate::process::Description;
@@ -94,6 +97,7 @@ impl ContainerBuilder {
                 description.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?,
             )
             .set_personality(description.personality.map(scheduling::personality).transpose()?)
+            .set_intel_rdt(self.intel_rdt.as_ref().map(intel_rdt))
             .set_seccomp(self.seccomp_in_words()?)
             .set_resources(None);
         Ok(linux)
@@ -122,6 +126,16 @@ impl ContainerBuilder {
         }
         Ok(list)
     }
+}
+
+fn intel_rdt(rdt: &IntelRdt) -> LinuxIntelRdt {
+    let mut described = LinuxIntelRdt::default();
+    let schemata = rdt.get_schemata().to_vec();
+    described
+        .set_clos_id(rdt.get_class().map(str::to_owned))
+        .set_schemata((!schemata.is_empty()).then_some(schemata))
+        .set_enable_monitoring(rdt.has_monitoring().then_some(true));
+    described
 }
 
 /// The id mappings that a plan would have.
