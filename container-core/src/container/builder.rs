@@ -11,7 +11,8 @@ use super::lifecycle::{Container, Created, Running};
 use super::parts::Parts;
 use crate::capability::Capabilities;
 use crate::cgroup::{Cgroup, Controllers, Hierarchy, OwnedCgroup, Resources};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hooks::{Hook, HookPoint, Hooks};
 use crate::intel_rdt::IntelRdt;
 use crate::mount::{Mount, Rootfs};
 use crate::namespace::{NamespaceKind, Namespaces};
@@ -45,6 +46,9 @@ pub struct ContainerBuilder {
     pub(super) resources: Option<Resources>,
     pub(super) parent: Option<Cgroup>,
     pub(crate) intel_rdt: Option<IntelRdt>,
+    pub(crate) hooks: Hooks,
+    /// Where its cgroup is to be, from the top of the hierarchy.
+    pub(crate) cgroups_path: Option<PathBuf>,
     pub(super) annotations: BTreeMap<String, String>,
     /// Where the namespaces to join were opened.
     pub(super) namespace_paths: Vec<(NamespaceKind, PathBuf)>,
@@ -94,6 +98,8 @@ impl ContainerBuilder {
             resources: None,
             parent: None,
             intel_rdt: None,
+            hooks: Hooks::new(),
+            cgroups_path: None,
             annotations: BTreeMap::new(),
             namespace_paths: Vec::new(),
             ignored: Vec::new(),
@@ -247,6 +253,14 @@ impl ContainerBuilder {
         self
     }
 
+    /// A program to run at a moment of its life. Hooks are run for
+    /// [stored containers](crate::runtime); [`create`](Self::create) refuses
+    /// them, as such a container has no state that they could be given.
+    pub fn hook(mut self, point: HookPoint, hook: Hook) -> Self {
+        self.hooks = self.hooks.with(point, hook);
+        self
+    }
+
     /// An existing cgroup to run in; it stays when the container goes.
     pub fn cgroup(self, cgroup: Cgroup) -> Self {
         self.process(|process| process.cgroup(cgroup))
@@ -270,8 +284,15 @@ impl ContainerBuilder {
     /// Those of [`ProcessBuilder::spawn`] and of the cgroup; nothing is left.
     pub fn create(self) -> Result<Container<Created>> {
         let id = self.chosen_id()?;
+        if !self.hooks.is_empty() {
+            let reason = "hooks are run for stored containers only";
+            return Err(Error::with(ErrorKind::Unsupported, "create", "hooks", reason)
+                .hint("create it by runtime::Runtime"));
+        }
         let mut process = self.finished(&id)?.wait_for_start();
-        let cgroup = match &self.resources {
+        let none = Resources::new();
+        let at_path = self.cgroups_path.as_ref().map(|_| &none);
+        let cgroup = match self.resources.as_ref().or(at_path) {
             None => None,
             Some(resources) => {
                 // A description that can't be is refused before a cgroup is made.
@@ -309,9 +330,8 @@ impl ContainerBuilder {
     }
 
     /// The process alone, for who looks after id and cgroup.
-    pub(crate) fn into_process(self) -> Result<ProcessBuilder> {
-        let id = self.chosen_id()?;
-        self.finished(&id)
+    pub(crate) fn into_process(self, id: &str) -> Result<ProcessBuilder> {
+        self.finished(id)
     }
 
     pub(super) fn chosen_id(&self) -> Result<String> {
@@ -367,7 +387,9 @@ impl ContainerBuilder {
         };
         let statistics = Controllers::STATISTICS & hierarchy.controllers();
         let controllers = resources.controllers() | statistics;
+        let at_path = self.cgroups_path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let cgroup = match &self.parent {
+            _ if let Some(path) = &at_path => hierarchy.create(path, controllers)?,
             Some(parent) => parent.create_child(&name, controllers)?,
             None => {
                 let delegation = hierarchy.delegation()?;

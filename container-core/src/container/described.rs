@@ -9,6 +9,7 @@ use oci_spec::runtime::LinuxSeccomp;
 
 use super::builder::{ContainerBuilder, HostName, Seccomp};
 use crate::error::{Error, ErrorKind, Result};
+use crate::hooks::Hooks;
 use crate::mount::Rootfs;
 use crate::namespace::NamespaceKind;
 use crate::process::ProcessBuilder;
@@ -26,6 +27,8 @@ impl ContainerBuilder {
             resources: None,
             parent: None,
             intel_rdt: None,
+            hooks: Hooks::new(),
+            cgroups_path: None,
             annotations: BTreeMap::new(),
             namespace_paths: Vec::new(),
             ignored: Vec::new(),

@@ -1,12 +1,11 @@
 //! From a spec to a container: the order in which its parts are read.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{Linux, LinuxBuilder, LinuxIntelRdt, LinuxResources, Spec};
 
-use super::field::{inside, invalid, no_nul, unsupported};
-use super::{devices, mounts, namespaces, process, scheduling, version};
-use crate::capability::Capabilities;
+use super::field::{clean, inside, invalid, no_nul, unsupported};
+use super::{devices, hooks, mounts, namespaces, process, scheduling, version};
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::intel_rdt::IntelRdt;
@@ -75,6 +74,11 @@ impl ContainerBuilder {
         inner = devices::sysctls(linux, inner)?;
         if let Some(label) = linux.mount_label().as_ref().filter(|label| !label.is_empty()) {
             no_nul("linux.mountLabel", label)?;
+            let selinux = crate::lsm::selinux();
+            if !selinux.available {
+                return Err(unsupported("linux.mountLabel", selinux.detail)
+                    .hint("leave the label away on this machine"));
+            }
             inner = inner.mount_label(label);
         }
         if let Some(policy) = linux.memory_policy() {
@@ -83,16 +87,16 @@ impl ContainerBuilder {
         if let Some(personality) = linux.personality() {
             inner = inner.personality(scheduling::personality(personality)?);
         }
-        if described.capabilities().is_none() {
-            // What runtimes have agreed on where the specification is silent.
-            inner = inner.capabilities(Capabilities::none());
-        }
         inner = process::process_noting(described, inner, &mut ignored)?.make_current_dir(true);
         if described.cwd() == Path::new("/") {
             // Whoever enters a root is there.
             inner.description.directory = None;
         }
         *builder.process_mut() = inner;
+        for (point, hook) in hooks::hooks(spec)? {
+            builder = builder.hook(point, hook);
+        }
+        builder.cgroups_path = cgroups_path(linux)?;
         if let Some(described) = linux.intel_rdt() {
             builder = builder.intel_rdt(intel_rdt(described)?);
         }
@@ -172,6 +176,24 @@ fn paths(list: Option<&[String]>, field: &str) -> Result<Vec<PathBuf>> {
     .collect()
 }
 
+/// From the top of the hierarchy: the place that a relative one starts from is
+/// the runtime's to choose.
+fn cgroups_path(linux: &Linux) -> Result<Option<PathBuf>> {
+    let field = "linux.cgroupsPath";
+    let Some(path) = linux.cgroups_path().as_ref().filter(|path| !path.as_os_str().is_empty())
+    else {
+        return Ok(None);
+    };
+    no_nul(field, path)?;
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(invalid(field, format!("{}: it has .. in it", path.display())));
+    }
+    match clean(path) {
+        top if top == Path::new("/") => Err(invalid(field, "the top itself is no container's")),
+        path => Ok(Some(path)),
+    }
+}
+
 fn intel_rdt(described: &LinuxIntelRdt) -> Result<IntelRdt> {
     let field = "linux.intelRdt";
     IntelRdt::root().map_err(|error| error.in_field(field))?;
@@ -189,6 +211,16 @@ fn intel_rdt(described: &LinuxIntelRdt) -> Result<IntelRdt> {
     rdt = rdt.monitoring(on.into_iter().any(|on| *on == Some(true)));
     rdt.check().map_err(|error| error.in_field(field))?;
     Ok(rdt)
+}
+
+/// Gives up the class of service of a container that is gone.
+pub(crate) fn leave_class(spec: &Spec, id: &str) -> Result<()> {
+    let described = spec.linux().as_ref().and_then(|linux| linux.intel_rdt().as_ref());
+    match described.map(intel_rdt) {
+        Some(Ok(rdt)) => rdt.remove(id),
+        // It can't have been made.
+        _ => Ok(()),
+    }
 }
 
 /// The filter, if it does anything.

@@ -28,8 +28,10 @@
 mod bundle;
 mod defaults;
 mod devices;
+mod exec;
 mod features;
 mod field;
+mod hooks;
 mod linux;
 mod mounts;
 mod namespaces;
@@ -42,7 +44,9 @@ mod version;
 
 pub use bundle::{Bundle, parse_process};
 pub use defaults::{default_rootless_spec, default_spec};
+pub use exec::exec_process;
 pub use features::features;
+pub(crate) use linux::leave_class;
 pub use oci_spec::runtime::{Features, Spec, State};
 pub use process::process;
 pub use version::SPEC_VERSION;

@@ -17,7 +17,7 @@ use crate::rlimit::{Resource, Rlimit};
 use crate::user::UserSpec;
 
 /// Puts what the spec says about a process on top of `base`; what it does not
-/// mention stays as it is there. For a process that joins a container `base`
+/// mention stays as it is there, but capabilities that neither has are none. For a process that joins a container `base`
 /// is what the container's
 /// [`exec`](crate::container::Container::exec) gives.
 ///
@@ -47,6 +47,9 @@ pub(super) fn process_noting(
     if let Some(names) = spec.capabilities() {
         let available = available(&builder.description)?;
         builder = builder.capabilities(capabilities(names, available, ignored)?);
+    } else if builder.description.capabilities.is_none() {
+        // What runtimes have agreed on where the specification is silent.
+        builder = builder.capabilities(Capabilities::none());
     }
     for limit in rlimits(spec.rlimits().as_deref().unwrap_or_default())? {
         builder = builder.rlimit(limit);

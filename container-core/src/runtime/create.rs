@@ -214,7 +214,7 @@ fn make_process(
     hooks: &Hooks,
 ) -> Result<(Process, Option<std::fs::File>)> {
     let socket = start::listen(&directory.path)?;
-    let mut process = builder.into_process()?.wait_on_socket(socket);
+    let mut process = builder.into_process(&record.id)?.wait_on_socket(socket);
     if let Some(cgroup) = cgroup {
         process = process.cgroup((**cgroup).clone());
     }

@@ -115,6 +115,6 @@ impl StoredContainer {
                 base = base.seccomp_listener(agent);
             }
         }
-        oci::process(process, base)
+        oci::exec_process(process, bundle.spec(), base)
     }
 }

@@ -264,6 +264,9 @@ impl StoredContainer {
             cgroup.kill()?;
             remove_cgroup(&cgroup)?;
         }
+        if let Ok(bundle) = self.bundle() {
+            crate::oci::leave_class(bundle.spec(), &self.id)?;
+        }
         self.root.remove_child(&self.id)?;
         drop(lock);
         if hooks.at(HookPoint::Poststop).is_empty() {

@@ -241,6 +241,42 @@ fn namespaces_and_ids() {
 }
 
 #[test]
+fn hooks_and_cgroups() {
+    let hook = |json: Value| json!([{"path": "/bin/true"}, json]);
+    check(vec![
+        ("/hooks", json!({"createRuntime": {}}), Invalid, "hooks.createRuntime"),
+        ("/hooks", json!({"prestart": hook(json!({}))}), Invalid, "hooks.prestart[1]"),
+        ("/hooks", json!({"prestart": hook(json!({"path": "a"}))}), Invalid, "hooks.prestart[1]"),
+        ("/hooks", json!({"poststop": hook(json!({"path": "/\0"}))}), Invalid, "hooks.poststop[1]"),
+        (
+            "/hooks",
+            json!({"poststart": hook(json!({"path": "/a", "timeout": 0}))}),
+            Invalid,
+            "hooks.poststart[1]",
+        ),
+        (
+            "/hooks",
+            json!({"startContainer": hook(json!({"path": "/a", "timeout": -1}))}),
+            Invalid,
+            "hooks.startContainer[1]",
+        ),
+        (
+            "/hooks",
+            json!({"createContainer": hook(json!({"path": "/a", "env": ["X"]}))}),
+            Invalid,
+            "hooks.createContainer[1]",
+        ),
+        ("/linux/cgroupsPath", json!("/a/../b"), Invalid, "linux.cgroupsPath"),
+        ("/linux/cgroupsPath", json!("/"), Invalid, "linux.cgroupsPath"),
+        ("/linux/cgroupsPath", json!("/a\0"), Invalid, "linux.cgroupsPath"),
+        ("/linux/cgroupsPath", json!(1), Invalid, "linux.cgroupsPath"),
+        ("/linux/resources", json!({"memory": {"limit": "1"}}), Invalid, "memory.limit"),
+        ("/linux/resources", json!({"pids": 1}), Invalid, "linux.resources.pids"),
+        ("/linux/intelRdt", json!({"closID": 1}), Invalid, "linux.intelRdt.closID"),
+    ]);
+}
+
+#[test]
 fn devices_settings_and_filters() {
     let device = |json: Value| ("/linux/devices", json!([json]), Invalid);
     let case = |(pointer, value, kind), field| (pointer, value, kind, field);

@@ -64,7 +64,9 @@ fn the_full_spec_has_every_field() {
     left.retain(|field| !others.iter().any(|other| field.starts_with(other)));
     // A namespace without a path is new; two entries, two sets of fields.
     left.retain(|field| !field.contains("path: None"));
-    left.retain(|field| !["errno_ret: None", "args: None }", "args: None"].contains(field));
+    left.retain(|field| !field.starts_with("errno_ret: None"));
+    left.retain(|field| !["args: None", "args: None }"].contains(field));
+    left.retain(|field| !field.starts_with("args: None }]"));
     assert!(left.is_empty(), "missing in full-spec.json: {left:?}");
 }
 
@@ -94,7 +96,7 @@ fn every_mount_option_is_in_the_table() {
 
 /// What this machine, or no machine, has.
 fn refused() -> Vec<&'static str> {
-    let mut refused = vec!["/linux/personality/flags"];
+    let mut refused = vec!["/linux/personality/flags", "/linux/resources"];
     let without = |path: &str| !std::path::Path::new(path).exists();
     if without("/sys/module/apparmor") {
         refused.push("/process/apparmorProfile");
@@ -113,7 +115,12 @@ fn build(json: &Value) -> Result<String, container_core::Error> {
     let bundle = oci::Bundle::parse("/", json.to_string().as_bytes())?;
     let builder = ContainerBuilder::from_spec(bundle.spec(), bundle.directory())?;
     builder.plan()?;
-    Ok(format!("{builder:?}"))
+    // But for the numbers of descriptors, which differ each time.
+    let shown = format!("{builder:?}");
+    let mut parts = shown.split("fd: ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let digit = |c: char| c.is_ascii_digit();
+    Ok(parts.fold(first, |all, part| all + part.trim_start_matches(digit)))
 }
 
 /// The full spec without what is refused, and with settings that go with a
@@ -145,14 +152,19 @@ fn every_other_field_makes_a_difference() {
     }
     let base = usable();
     let whole = build(&base).unwrap();
+    let mut without = Vec::new();
     for pointer in leaves(&base) {
-        let mut json = base.clone();
-        *json.pointer_mut(&pointer).unwrap() = other(json.pointer(&pointer).unwrap());
-        match build(&json) {
-            Ok(built) => assert_ne!(built, whole, "{pointer} makes no difference"),
-            Err(error) => assert!(!error.to_string().is_empty(), "{pointer}"),
+        let mut changed = base.clone();
+        *changed.pointer_mut(&pointer).unwrap() = other(base.pointer(&pointer).unwrap());
+        let mut absent = base.clone();
+        put(&mut absent, &pointer, Value::Null);
+        let differs = |json: &Value| build(json).map_or(true, |built| built != whole);
+        if !differs(&changed) && !differs(&absent) {
+            without.push(pointer);
         }
     }
+    // What bind mounts have as a type means nothing.
+    assert_eq!(without, ["/mounts/1/type"]);
 }
 
 /// Another value of the same type.
@@ -160,7 +172,10 @@ fn other(value: &Value) -> Value {
     match value {
         Value::Bool(on) => (!on).into(),
         Value::Number(number) => (number.as_i64().unwrap_or(0) + 1).into(),
-        Value::String(text) => format!("{text}0").into(),
+        Value::String(text) => match text.parse::<u32>() {
+            Ok(number) => (number + 1).to_string().into(),
+            Err(_) => format!("{text}0").into(),
+        },
         _ => Value::Null,
     }
 }

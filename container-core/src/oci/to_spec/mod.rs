@@ -61,6 +61,7 @@ impl ContainerBuilder {
             .set_hostname(name("hostname", &description.hostname)?)
             .set_domainname(name("domainname", &description.domainname)?)
             .set_annotations((!annotations.is_empty()).then_some(annotations))
+            .set_hooks(self.hooks.to_oci())
             .set_linux(Some(self.described_linux(description, mappings.as_ref())?));
         Ok(spec)
     }
@@ -97,6 +98,7 @@ impl ContainerBuilder {
                 description.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?,
             )
             .set_personality(description.personality.map(scheduling::personality).transpose()?)
+            .set_cgroups_path(self.cgroups_path.clone())
             .set_intel_rdt(self.intel_rdt.as_ref().map(intel_rdt))
             .set_seccomp(self.seccomp_in_words()?)
             .set_resources(None);
