@@ -12,7 +12,7 @@ use super::parts::Parts;
 use crate::capability::Capabilities;
 use crate::cgroup::{Cgroup, Controllers, Hierarchy, OwnedCgroup, Resources};
 use crate::error::{Error, ErrorKind, Result};
-use crate::hooks::{Hook, HookPoint, Hooks};
+use crate::hooks::Hooks;
 use crate::intel_rdt::IntelRdt;
 use crate::mount::{Mount, Rootfs};
 use crate::namespace::{NamespaceKind, Namespaces};
@@ -182,18 +182,6 @@ impl ContainerBuilder {
         self
     }
 
-    /// Likewise, of a description, which is compiled at once; a
-    /// [spec](Self::to_spec) can have it in words.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Filter::compile`].
-    pub fn seccomp_filter(mut self, filter: Filter) -> Result<Self> {
-        let program = filter.compile()?;
-        self.seccomp = Seccomp::Filter(Box::new(filter), program);
-        Ok(self)
-    }
-
     /// No filter at all.
     pub fn without_seccomp(mut self) -> Self {
         self.seccomp = Seccomp::None;
@@ -244,20 +232,6 @@ impl ContainerBuilder {
     /// default the top, for an ordinary user the part delegated to him.
     pub fn cgroup_parent(mut self, parent: Cgroup) -> Self {
         self.parent = Some(parent);
-        self
-    }
-
-    /// Its class of service, which goes with it unless it has a name.
-    pub fn intel_rdt(mut self, rdt: IntelRdt) -> Self {
-        self.intel_rdt = Some(rdt);
-        self
-    }
-
-    /// A program to run at a moment of its life. Hooks are run for
-    /// [stored containers](crate::runtime); [`create`](Self::create) refuses
-    /// them, as such a container has no state that they could be given.
-    pub fn hook(mut self, point: HookPoint, hook: Hook) -> Self {
-        self.hooks = self.hooks.with(point, hook);
         self
     }
 

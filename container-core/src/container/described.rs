@@ -9,7 +9,8 @@ use oci_spec::runtime::LinuxSeccomp;
 
 use super::builder::{ContainerBuilder, HostName, Seccomp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::hooks::Hooks;
+use crate::hooks::{Hook, HookPoint, Hooks};
+use crate::intel_rdt::IntelRdt;
 use crate::mount::Rootfs;
 use crate::namespace::NamespaceKind;
 use crate::process::ProcessBuilder;
@@ -61,6 +62,32 @@ impl ContainerBuilder {
     pub(crate) fn noting(mut self, ignored: Vec<String>) -> Self {
         self.ignored.extend(ignored);
         self
+    }
+
+    /// Its class of service, which goes with it unless it has a name.
+    pub fn intel_rdt(mut self, rdt: IntelRdt) -> Self {
+        self.intel_rdt = Some(rdt);
+        self
+    }
+
+    /// A program to run at a moment of its life. Hooks are run for
+    /// [stored containers](crate::runtime); [`create`](Self::create) refuses
+    /// them, as such a container has no state that they could be given.
+    pub fn hook(mut self, point: HookPoint, hook: Hook) -> Self {
+        self.hooks = self.hooks.with(point, hook);
+        self
+    }
+
+    /// A filter in place of the default one; it is compiled at once, and a
+    /// [spec](Self::to_spec) can have it in words.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Filter::compile`].
+    pub fn seccomp_filter(mut self, filter: Filter) -> Result<Self> {
+        let program = filter.compile()?;
+        self.seccomp = Seccomp::Filter(Box::new(filter), program);
+        Ok(self)
     }
 
     /// Adds an annotation: a word about the container for other programs,

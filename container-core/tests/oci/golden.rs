@@ -81,7 +81,7 @@ fn runc_default() -> ProcessBuilder {
         .exact_environment()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("TERM", "xterm")
-        .capabilities(Capabilities::root(few))
+        .capabilities(Capabilities::root(few).restricted_to(CapabilitySet::of_caller().unwrap()))
         .rlimit(Rlimit::fixed(Resource::Nofile, 1024))
         .no_new_privileges(true)
 }
@@ -251,6 +251,11 @@ fn a_builder_with_everything_goes_there_and_back() {
 #[test]
 fn other_users_and_ids_go_there_and_back() {
     let user = |text: &str| text.parse::<UserSpec>().unwrap();
+    // An ordinary user has a user namespace, in which these are to be mapped.
+    let base = || match testkit::is_root() {
+        true => base(),
+        false => base().process(|process| process.id_mappings(IdMappings::identity())),
+    };
     round_trip(base().user(user("1000:100").with_umask(0o27).unwrap()));
     round_trip(base().user(user("7:7").with_additional_gids([1, 2]).unwrap()));
     round_trip(base().terminal(WindowSize { rows: 3, columns: 4 }));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad;
+mod bad_linux;
 mod bundle;
 mod fields;
 mod golden;
