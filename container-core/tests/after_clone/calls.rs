@@ -180,7 +180,7 @@ fn what_a_second_process_does_stands_in_the_plan_too() {
 const TMPFS: [&str; 3] = ["fsopen", "fsconfig", "fsmount"];
 const MOVED: [&str; 3] = ["move_mount", "close", "close"];
 /// Calls that making a missing mount target takes.
-const MAKING: [&str; 4] = ["openat2", "openat", "mkdirat", "close"];
+const MAKING: [&str; 5] = ["openat2", "openat", "mkdirat", "statx", "close"];
 
 #[track_caller]
 fn follow_plan(plan: &Plan, events: &[Event], role: &str) {
