@@ -363,7 +363,10 @@ impl ContainerBuilder {
         let controllers = resources.controllers() | statistics;
         let at_path = self.cgroups_path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let cgroup = match &self.parent {
-            _ if let Some(path) = &at_path => hierarchy.create(path, controllers)?,
+            // One that is limited by others may be looked at in all of them.
+            _ if let Some(path) = &at_path => {
+                hierarchy.create(path, controllers | hierarchy.controllers())?
+            }
             Some(parent) => parent.create_child(&name, controllers)?,
             None => {
                 let delegation = hierarchy.delegation()?;

@@ -240,10 +240,15 @@ fn seccomp(
     }
     let filter = Filter::from_oci(described)?;
     let program = filter.compile().map_err(|error| error.in_field("linux.seccomp"))?;
-    let names = program.ignored().iter();
-    ignored.extend(names.map(|name| format!("linux.seccomp: no system call is named {name}")));
-    let passed_over = program.passed_over().iter();
-    ignored.extend(passed_over.map(|one| format!("linux.seccomp: {one} is not for this machine")));
+    let unknown = program.ignored().join(", ");
+    if !unknown.is_empty() {
+        ignored.push(format!("linux.seccomp.syscalls: no such system calls: {unknown}"));
+    }
+    let foreign: Vec<_> = program.passed_over().iter().map(ToString::to_string).collect();
+    if !foreign.is_empty() {
+        let foreign = foreign.join(", ");
+        ignored.push(format!("linux.seccomp.architectures: not of this machine: {foreign}"));
+    }
     Ok(builder.with_filter(filter, program))
 }
 

@@ -23,6 +23,26 @@
 //! # Ok::<(), container_core::Error>(())
 //! ```
 //!
+//! # What is done with its fields
+//!
+//! | part of the spec | here | since |
+//! |---|---|---|
+//! | `root`, `mounts`, `linux.rootfsPropagation`, `mountLabel` | [`mount`](crate::mount) | id-mapped mounts Linux 5.12, `nosymfollow` 5.14 |
+//! | `linux.devices`, `sysctl`, `netDevices` | [`mount::Device`](crate::mount::Device), [`net_device`](crate::net_device) | |
+//! | `process` | [`ProcessBuilder`](crate::ProcessBuilder), [`scheduling`](crate::scheduling), [`lsm`](crate::lsm) | |
+//! | `linux.namespaces`, id mappings, `timeOffsets` | [`namespace`](crate::namespace), [`idmap`](crate::idmap) | time namespaces Linux 5.6 |
+//! | `linux.seccomp` | [`seccomp`](crate::seccomp) | |
+//! | `linux.resources`, `cgroupsPath`, `intelRdt` | [`cgroup`](crate::cgroup), [`intel_rdt`](crate::intel_rdt) | |
+//! | `linux.memoryPolicy`, `personality` | [`scheduling`](crate::scheduling) | `MPOL_PREFERRED_MANY` Linux 5.15, `MPOL_WEIGHTED_INTERLEAVE` 6.9 |
+//! | `hooks`, `annotations` | [`hooks`](crate::hooks), [`runtime`](crate::runtime) | |
+//! | `windows`, `solaris`, `vm`, `zos`, `freebsd` | refused: `Unsupported` | |
+//! | what this version does not know | kept and ignored | |
+//!
+//! The table of every single field is `docs/oci-spec.md` of the repository.
+//! Nothing is passed over in silence: where the specification wants a warning
+//! and no failure, [`ContainerBuilder::ignored`](crate::ContainerBuilder::ignored)
+//! has it.
+//!
 //! [runtime-spec]: https://github.com/opencontainers/runtime-spec/blob/main/spec.md
 
 mod bundle;
