@@ -42,6 +42,31 @@ impl fmt::Display for Limit {
     }
 }
 
+/// A ceiling of swap, in either version's way of counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SwapLimit {
+    /// Swap by itself, as v2 counts.
+    Alone(Limit),
+    /// Memory and swap together, as v1 and OCI count.
+    Total(Limit),
+}
+
+impl SwapLimit {
+    pub(super) fn limit(self) -> Limit {
+        match self {
+            Self::Alone(limit) | Self::Total(limit) => limit,
+        }
+    }
+}
+
+pub(super) fn page_size() -> u64 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|size| u64::try_from(size).ok())
+        .unwrap_or(4096)
+}
+
 /// A ceiling of processor time: `quota` microseconds in every `period`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CpuMax {

@@ -2,10 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use oci_spec::runtime::{Linux, LinuxBuilder, LinuxIntelRdt, LinuxResources, Spec};
+use oci_spec::runtime::{Linux, LinuxBuilder, LinuxIntelRdt, Spec};
 
 use super::field::{clean, inside, invalid, no_nul, unsupported};
 use super::{devices, hooks, mounts, namespaces, process, scheduling, version};
+use crate::cgroup::{DeviceRule, Resources};
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::intel_rdt::IntelRdt;
@@ -64,7 +65,7 @@ impl ContainerBuilder {
         let read_only = paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?;
         builder =
             builder.process(|process| process.masked_paths(masked).read_only_paths(read_only));
-        check_missing(linux, &mut ignored)?;
+        builder = resources(linux, builder, &mut ignored)?;
         let Some(described) = spec.process() else {
             return Err(invalid("process", "required, but missing"));
         };
@@ -252,15 +253,25 @@ fn seccomp(
     Ok(builder.with_filter(filter, program))
 }
 
-/// Fields whose typed values have not landed yet.
-fn check_missing(linux: &Linux, ignored: &mut Vec<String>) -> Result<()> {
-    if let Some(resources) = linux.resources() {
-        let mut others = resources.clone();
-        others.set_devices(None);
-        if others != LinuxResources::default() {
-            return Err(unsupported("linux.resources", "not offered yet"));
-        }
-        ignored.push("linux.resources.devices: not offered yet".into());
+/// The limits. Device rules take the capabilities of the host's root: others go without, as the
+/// devices of a user namespace are out of their reach anyway.
+fn resources(
+    linux: &Linux,
+    builder: ContainerBuilder,
+    ignored: &mut Vec<String>,
+) -> Result<ContainerBuilder> {
+    let Some(described) = linux.resources() else {
+        return Ok(builder);
+    };
+    let mut limits = Resources::from_oci(described)?;
+    let notes = limits.ignored();
+    ignored.extend(notes.into_iter().map(|note| format!("{}: {}", note.field, note.reason)));
+    if limits.device_rules().is_some() && !DeviceRule::can_be_set() {
+        ignored.push("linux.resources.devices: only the host's root can set rules".into());
+        limits = limits.without_devices();
     }
-    Ok(())
+    match limits == Resources::new() {
+        true => Ok(builder),
+        false => Ok(builder.resources(limits)),
+    }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod control;
+mod devices;
 mod limits;
 mod peers;
 mod privilege;
