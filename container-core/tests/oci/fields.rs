@@ -96,7 +96,7 @@ fn every_mount_option_is_in_the_table() {
 
 /// What this machine, or no machine, has.
 fn refused() -> Vec<&'static str> {
-    let mut refused = vec!["/linux/personality/flags", "/linux/resources"];
+    let mut refused = vec!["/linux/personality/flags"];
     let without = |path: &str| !std::path::Path::new(path).exists();
     if without("/sys/module/apparmor") {
         refused.push("/process/apparmorProfile");
