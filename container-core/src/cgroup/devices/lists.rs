@@ -145,6 +145,45 @@ fn inexpressible(rule: &DeviceRule, wider: Exception) -> Error {
 }
 
 #[cfg(test)]
+impl Lists {
+    /// As the kernel decides: one exception has to be about all of the access.
+    pub(super) fn decide(&self, block: bool, access: u8, major: u32, minor: u32) -> bool {
+        let about = self.exceptions.iter().filter(|e| {
+            e.block == block
+                && e.major.is_none_or(|number| number == major)
+                && e.minor.is_none_or(|number| number == minor)
+        });
+        let mut bits = about.map(|exception| exception.access.bits());
+        match self.allow {
+            true => !bits.any(|bits| bits & access != 0),
+            false => bits.any(|bits| bits & access == access),
+        }
+    }
+
+    /// What the kernel makes of a write.
+    pub(super) fn written(&mut self, file: &str, value: &str) {
+        let allow = file == "devices.allow";
+        match Self::parse(value) {
+            _ if value == "a" => *self = Self { allow, exceptions: Vec::new() },
+            one if allow != self.allow => one.exceptions.into_iter().for_each(|e| self.add(e)),
+            one => {
+                for gone in one.exceptions {
+                    let same = self.exceptions.iter_mut().find(|e| e.same_devices(&gone));
+                    let Some(same) = same else { continue };
+                    same.access = same.access.without(gone.access);
+                }
+                self.exceptions.retain(|exception| !exception.access.is_empty());
+            }
+        }
+    }
+
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        let all_in = |a: &Self, b: &Self| a.exceptions.iter().all(|e| b.exceptions.contains(e));
+        self.allow == other.allow && all_in(self, other) && all_in(other, self)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

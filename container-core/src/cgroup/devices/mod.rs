@@ -3,15 +3,21 @@
 //! v1 has lists (`devices.allow`, `devices.deny`), v2 runs a BPF program at each open and
 //! mknod: both are made of the same [`DeviceRule`]s.
 
+mod attach;
 mod lists;
+mod program;
 mod rule;
 
 pub use rule::{DeviceAccess, DeviceClass, DeviceRule};
 
+use std::io;
+
 use super::controller::{Controller, Version};
 use super::dir;
 use super::group::{Cgroup, Node};
-use crate::error::{Error, ErrorKind, Result};
+use super::resources::field;
+use crate::error::{Error, Result};
+use attach::{Program, attach};
 use lists::Lists;
 
 impl Cgroup {
@@ -19,12 +25,11 @@ impl Cgroup {
     pub(super) fn set_devices(&self, rules: &[DeviceRule]) -> Result<()> {
         match self.node_of(Controller::Devices) {
             Some((node, Version::V1)) => self.set_device_lists(node, rules),
-            Some((_, Version::V2)) => Err(Error::with(
-                ErrorKind::Unsupported,
-                "set device rules",
-                "linux.resources.devices",
-                "not offered on cgroup v2 yet",
-            )),
+            Some((node, Version::V2)) => {
+                let program =
+                    Program::load(rules).map_err(|e| refused_by_bpf("BPF_PROG_LOAD", e))?;
+                attach(node.fd(), &program).map_err(|e| refused_by_bpf("BPF_PROG_ATTACH", e))
+            }
             None => Err(self.hierarchy.lacks(Controller::Devices)),
         }
     }
@@ -60,4 +65,16 @@ impl Cgroup {
             })
         })
     }
+}
+
+fn refused_by_bpf(step: &'static str, error: io::Error) -> Error {
+    let hint = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "device rules on cgroup v2 take CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, in the \
+             initial user namespace"
+        }
+        Some(libc::EINVAL | libc::ENOSYS) => "the kernel needs CONFIG_CGROUP_BPF and Linux 4.15",
+        _ => return Error::os(step, field("devices"), error),
+    };
+    Error::os(step, field("devices"), error).hint(hint)
 }

@@ -31,6 +31,11 @@ impl DeviceAccess {
     /// `rwm`.
     pub const ALL: Self = Self(7);
 
+    /// As the kernel has them: `BPF_DEVCG_ACC_*`.
+    pub(super) const fn bits(self) -> u8 {
+        self.0
+    }
+
     pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }
