@@ -118,6 +118,7 @@ mod path;
 mod probe;
 mod resources;
 mod stats;
+mod to_oci;
 mod topology;
 mod values;
 

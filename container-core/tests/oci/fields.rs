@@ -179,3 +179,33 @@ fn other(value: &Value) -> Value {
         _ => Value::Null,
     }
 }
+
+#[test]
+fn the_full_spec_goes_there_and_back() {
+    if !testkit::require_root() {
+        return;
+    }
+    let bundle = oci::Bundle::parse("/", usable().to_string().as_bytes()).unwrap();
+    let builder = ContainerBuilder::from_spec(bundle.spec(), "/").unwrap();
+    let spec = builder.to_spec().unwrap();
+    let mut there = serde_json::to_value(&spec).unwrap();
+    let back = ContainerBuilder::from_spec(&spec, "/").unwrap();
+    assert_eq!(back.to_spec().unwrap(), spec);
+    assert_eq!(back.plan().unwrap().to_string(), builder.plan().unwrap().to_string());
+    let lost: Vec<_> = leaves(&usable())
+        .into_iter()
+        .filter(|pointer| there.pointer_mut(pointer).is_none())
+        .collect();
+    // For Windows; 0, which says nothing; and namespaces have an order of their own there.
+    let others = [
+        "/process/user/username",
+        "/process/commandLine",
+        "/process/scheduler/nice",
+        "/process/scheduler/priority",
+        "/linux/resources/cpu/realtimeRuntime",
+        "/linux/namespaces/7/path",
+    ];
+    let lost: Vec<_> =
+        lost.into_iter().filter(|pointer| !others.contains(&pointer.as_str())).collect();
+    assert!(lost.is_empty(), "{lost:#?}");
+}

@@ -1,5 +1,6 @@
 //! The same container by builder and by spec makes the same plan.
 
+use container_core::hooks::{Hook, HookPoint};
 use container_core::mount::{Attribute, Device};
 use container_core::net_device::NetDevice;
 use container_core::rlimit::{Resource, Rlimit};
@@ -219,6 +220,8 @@ fn a_builder_with_everything_goes_there_and_back() {
             .current_dir("/tmp/made")
             .hostname("named")
             .annotation("org.example", "x")
+            .resources(container_core::cgroup::Resources::new().pids_max(50).memory_max(1 << 26))
+            .hook(HookPoint::Poststop, Hook::new("/bin/true"))
             .mount(Mount::tmpfs("/run").nosuid().option("mode", "700").copy_up())
             .mount(Mount::tmpfs("/var").mode_of_target())
             .mount(

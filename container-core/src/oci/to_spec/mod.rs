@@ -11,6 +11,7 @@ use oci_spec::runtime::{
 
 use super::SPEC_VERSION;
 use super::field::unsupported;
+use crate::cgroup::Resources;
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
@@ -101,7 +102,7 @@ impl ContainerBuilder {
             .set_cgroups_path(self.cgroups_path.clone())
             .set_intel_rdt(self.intel_rdt.as_ref().map(intel_rdt))
             .set_seccomp(self.seccomp_in_words()?)
-            .set_resources(None);
+            .set_resources(self.wanted_resources().map(Resources::to_oci).transpose()?);
         Ok(linux)
     }
 
