@@ -37,6 +37,15 @@ fn hooks_and_cgroups() {
         ("/linux/cgroupsPath", json!(1), Invalid, "linux.cgroupsPath"),
         ("/linux/resources", json!({"memory": {"limit": "1"}}), Invalid, "memory.limit"),
         ("/linux/resources", json!({"pids": 1}), Invalid, "linux.resources.pids"),
+        ("/linux/resources", json!({"memory": {"limit": -2}}), Invalid, "resources.memory.limit"),
+        ("/linux/resources", json!({"memory": {"swappiness": 101}}), Invalid, "swappiness"),
+        ("/linux/resources", json!({"cpu": {"cpus": "x"}}), Invalid, "resources.cpu.cpus"),
+        ("/linux/resources", json!({"cpu": {"idle": 2}}), Invalid, "resources.cpu.idle"),
+        ("/linux/resources", json!({"devices": [{"type": "p"}]}), Invalid, "devices[0].type"),
+        ("/linux/resources", json!({"devices": [{"access": "x"}]}), Invalid, "devices[0].access"),
+        ("/linux/resources", json!({"devices": [{"major": -2}]}), Invalid, "devices[0].major"),
+        ("/linux/resources", json!({"unified": {"../x": "1"}}), Invalid, "resources.unified"),
+        ("/linux/resources", json!({"blockIO": {"weight": 5}}), Invalid, "resources.blockIO"),
         ("/linux/intelRdt", json!({"closID": 1}), Invalid, "linux.intelRdt.closID"),
     ]);
 }
