@@ -131,7 +131,7 @@ pub(super) const ALLOWED_ELSEWHERE: &[&str] = &[
     "clock_adjtime64", "clock_getres_time64", "clock_gettime64", "clock_nanosleep_time64",
     "fadvise64_64", "fchown32", "fcntl64", "fstat64", "fstatat", "fstatat64", "fstatfs64",
     "ftruncate64", "futex_time64", "getegid32", "geteuid32", "getgid32", "getgroups32",
-    "getresgid32", "getresuid32", "getuid32", "io_pgetevents_time64", "ipc", "lchown32", "lstat64",
+    "getresgid32", "getresuid32", "getuid32", "io_pgetevents_time64", "lchown32", "lstat64",
     "mmap2", "mq_timedreceive_time64", "mq_timedsend_time64", "nice", "ppoll_time64",
     "pselect6_time64", "readdir", "recv", "recvmmsg_time64", "riscv_flush_icache", "riscv_hwprobe",
     "rt_sigtimedwait_time64", "s390_guarded_storage", "s390_pci_mmio_read", "s390_pci_mmio_write",

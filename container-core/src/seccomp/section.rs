@@ -1,7 +1,5 @@
 //! What a filter says about each number of one architecture.
 
-use std::collections::BTreeMap;
-
 use crate::error::{Error, Result};
 
 use super::action::Action;
@@ -92,7 +90,7 @@ fn takes_number(target: Target, number: u32, targets: &[Target]) -> bool {
 
 /// Cuts the numbers of an architecture into runs with the same outcome.
 pub(super) fn runs(filter: &Filter, target: Target, targets: &[Target]) -> Runs {
-    let mut by_number: BTreeMap<u32, Vec<Try>> = BTreeMap::new();
+    let mut tries: Vec<(u32, Try)> = Vec::new();
     let mut highest = None;
     for rule in &filter.rules {
         for syscall in &rule.syscalls {
@@ -107,20 +105,23 @@ pub(super) fn runs(filter: &Filter, target: Target, targets: &[Target]) -> Runs 
             };
             if let Some(number) = number {
                 highest = highest.max(Some(number));
-                by_number.entry(number).or_default().push(one_try(rule, None, target));
+                tries.push((number, one_try(rule, None, target)));
             }
             if let Some(other) = multiplexed {
                 let choice =
                     Compare::MaskedEqual { mask: other.mask.into(), value: other.choice.into() };
                 let reached = one_try(rule, Some(Condition::new(0, choice)), target);
-                by_number.entry(other.number).or_default().push(reached);
+                tries.push((other.number, reached));
             }
         }
     }
     let plain = |action| Outcome { tries: Vec::new(), otherwise: action };
     let mut runs = vec![(target.numbers().0, plain(filter.default))];
-    for (number, tries) in by_number {
-        append(&mut runs, number, outcome(tries, filter));
+    // Stable: the rules of one number stay in their order.
+    tries.sort_by_key(|(number, _)| *number);
+    for of_one in tries.chunk_by(|(a, _), (b, _)| a == b) {
+        let number = of_one[0].0;
+        append(&mut runs, number, outcome(of_one, filter));
         if let Some(next) = number.checked_add(1) {
             append(&mut runs, next, plain(filter.default));
         }
@@ -145,7 +146,8 @@ fn one_try(rule: &Rule, choice: Option<Condition>, target: Target) -> Try {
     Try { conditions: conditions.filter(|c| !c.is_empty()).collect(), action: rule.action }
 }
 
-fn outcome(mut tries: Vec<Try>, filter: &Filter) -> Outcome {
+fn outcome(tries: &[(u32, Try)], filter: &Filter) -> Outcome {
+    let mut tries: Vec<Try> = tries.iter().map(|(_, one)| one.clone()).collect();
     if filter.precedence == Precedence::Broadest {
         tries.retain(|try_| try_.action != filter.default);
         tries.sort_by_key(|try_| try_.conditions.len());
@@ -153,6 +155,7 @@ fn outcome(mut tries: Vec<Try>, filter: &Filter) -> Outcome {
     let last = tries.iter().position(|try_| try_.conditions.is_empty());
     let otherwise = last.map_or(filter.default, |last| tries[last].action);
     tries.truncate(last.unwrap_or(tries.len()));
+    while tries.pop_if(|try_| try_.action == otherwise).is_some() {}
     Outcome { tries, otherwise }
 }
 

@@ -128,17 +128,21 @@ pub(super) struct Multiplexed {
 
 /// By what other call this one is reached on 32-bit x86.
 pub(super) fn multiplexed(architecture: Architecture, name: &str) -> Option<Multiplexed> {
+    static X86: OnceLock<HashMap<&'static str, Multiplexed>> = OnceLock::new();
     if architecture != Architecture::X86 {
         return None;
     }
-    let socket = SOCKETCALL.iter().position(|other| *other == name);
-    if let Some(at) = socket {
-        let choice = at as u32 + 1;
-        return Some(Multiplexed { number: 102, mask: u32::MAX, choice });
-    }
-    // The upper half of the choice is a version.
-    let (_, choice) = IPC.iter().find(|(other, _)| *other == name)?;
-    Some(Multiplexed { number: 117, mask: 0xffff, choice: *choice })
+    let by_name = X86.get_or_init(|| {
+        let sockets = (1..).zip(SOCKETCALL);
+        let sockets = sockets
+            .map(|(choice, name)| (*name, Multiplexed { number: 102, mask: u32::MAX, choice }));
+        // The upper half of the choice is a version.
+        let ipc = IPC.iter().map(|(name, choice)| {
+            (*name, Multiplexed { number: 117, mask: 0xffff, choice: *choice })
+        });
+        sockets.chain(ipc).collect()
+    });
+    by_name.get(name).copied()
 }
 
 /// From 1 on (`linux/net.h`).
