@@ -38,6 +38,17 @@ impl Cgroup {
         Ok(all.into_iter().collect())
     }
 
+    /// The processes in the cgroup and in all below it, in ascending order.
+    ///
+    /// As [`processes`](Self::processes) otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When `cgroup.procs` cannot be read.
+    pub fn processes_recursive(&self) -> Result<Vec<u32>> {
+        Ok(self.members()?.into_iter().filter(|pid| *pid != 0).collect())
+    }
+
     /// Whether a live process is in the cgroup or below it.
     ///
     /// # Errors
@@ -235,7 +246,7 @@ impl Cgroup {
     }
 
     /// The path in the node's hierarchy of a process with these memberships.
-    fn place_in(&self, node: &Node, memberships: &[Membership]) -> Option<String> {
+    pub(super) fn place_in(&self, node: &Node, memberships: &[Membership]) -> Option<String> {
         let mount = &self.hierarchy.mounts()[node.mount];
         let membership = memberships.iter().find(|m| m.belongs_to(mount))?;
         mount.localize(&membership.path)
@@ -297,7 +308,7 @@ impl Cgroup {
     }
 }
 
-fn memberships_of(pid: &str) -> Vec<Membership> {
+pub(super) fn memberships_of(pid: &str) -> Vec<Membership> {
     dir::read_proc(&format!("/proc/{pid}/cgroup"))
         .map(|t| parse_memberships(&t))
         .unwrap_or_default()

@@ -20,7 +20,7 @@ pub(super) fn create(
     let mut undo = Undo { hierarchy, made: Vec::new() };
     let mut nodes = Vec::new();
     for (mount, controllers) in span(hierarchy, wanted)? {
-        nodes.push(make(hierarchy, mount, path, controllers, &mut undo)?);
+        nodes.push(make(hierarchy, mount, path, Wanted::only(controllers), &mut undo)?);
     }
     // A v2 hierarchy before Linux 5.2 cannot freeze: take the v1 freezer along.
     if let Some(freezer) = hierarchy.index_of_v1(Controller::Freezer)
@@ -28,7 +28,29 @@ pub(super) fn create(
             .iter()
             .any(|node| node.mount == freezer || dir::exists(node.fd(), "cgroup.freeze"))
     {
-        nodes.push(make(hierarchy, freezer, path, Controllers::NONE, &mut undo)?);
+        nodes.push(make(hierarchy, freezer, path, Wanted::only(Controllers::NONE), &mut undo)?);
+    }
+    undo.made.clear();
+    Ok(nodes)
+}
+
+/// Makes `path` in every hierarchy, or takes over what is there and empty.
+pub(super) fn create_everywhere(
+    hierarchy: &Hierarchy,
+    path: &CgroupPath,
+    needed: Controllers,
+) -> Result<Vec<Node>> {
+    hierarchy.require(needed)?;
+    if hierarchy.mounts().is_empty() {
+        return Err(no_hierarchy("create cgroup", hierarchy));
+    }
+    let mut undo = Undo { hierarchy, made: Vec::new() };
+    let mut nodes = Vec::new();
+    for mount in 0..hierarchy.mounts().len() {
+        let own = |controller: &Controller| hierarchy.index_of(*controller) == Some(mount);
+        let needed: Controllers = needed.iter().filter(own).collect();
+        let wanted = Wanted { needed, rest: true, takes_over: true };
+        nodes.push(make(hierarchy, mount, path, wanted, &mut undo)?);
     }
     undo.made.clear();
     Ok(nodes)
@@ -68,11 +90,27 @@ pub(super) fn no_hierarchy(step: &'static str, hierarchy: &Hierarchy) -> Error {
     .hint("mount -t cgroup2 none /sys/fs/cgroup")
 }
 
+/// What a new directory is to have.
+#[derive(Clone, Copy)]
+struct Wanted {
+    needed: Controllers,
+    /// On v2, all other controllers that the ancestors can hand down.
+    rest: bool,
+    /// An existing cgroup will do.
+    takes_over: bool,
+}
+
+impl Wanted {
+    fn only(needed: Controllers) -> Self {
+        Self { needed, rest: false, takes_over: false }
+    }
+}
+
 fn make(
     hierarchy: &Hierarchy,
     mount: usize,
     path: &CgroupPath,
-    controllers: Controllers,
+    wanted: Wanted,
     undo: &mut Undo<'_>,
 ) -> Result<Node> {
     let site = Site { hierarchy, mount, root: hierarchy.root_fd(mount) };
@@ -82,7 +120,10 @@ fn make(
     let mut made = 0;
     for prefix in path.prefixes() {
         if kind.version == Version::V2 {
-            site.enable(parent, controllers - Controllers::BUILT_INTO_V2)?;
+            site.enable(parent, wanted.needed - Controllers::BUILT_INTO_V2)?;
+            if wanted.rest {
+                site.enable_rest(parent);
+            }
         }
         match dir::make_dir(site.root, prefix) {
             Ok(()) => {
@@ -92,7 +133,9 @@ fn make(
                     site.inherit_cpuset(parent, prefix)?;
                 }
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && prefix != last => {}
+            Err(e)
+                if e.kind() == io::ErrorKind::AlreadyExists
+                    && (prefix != last || wanted.takes_over) => {}
             Err(e) => return Err(site.mkdir_failed(prefix, e)),
         }
         parent = prefix;
@@ -170,6 +213,18 @@ impl Site<'_> {
         };
         let step = format!("write cgroup.subtree_control = {value}");
         Error::os(step, self.name(directory), error).hint(hint)
+    }
+
+    /// As many as there are; each by itself, as one refusal would refuse all.
+    fn enable_rest(&self, directory: &str) {
+        let offered = self.read(&format!("{directory}/cgroup.controllers")).unwrap_or_default();
+        let file = format!("{directory}/cgroup.subtree_control");
+        let missing = Controllers::parse(&offered)
+            - Controllers::parse(&self.read(&file).unwrap_or_default());
+        for controller in missing.iter() {
+            // Nobody asked for it; whoever does later is told why it is not there.
+            let _ = dir::write(self.root, &file, &format!("+{}", controller.name(Version::V2)));
+        }
     }
 
     /// A new v1 cpuset has no processors and accepts no process until it gets some.

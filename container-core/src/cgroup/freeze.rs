@@ -184,7 +184,8 @@ impl Cgroup {
 
     /// The node whose file stops processes.
     fn freezer(&self) -> Result<(&Node, Version)> {
-        if self.path.is_root() {
+        let based = |node: &Node| !self.hierarchy.mounts()[node.mount].base.is_empty();
+        if self.path.is_root() && !self.nodes.iter().any(based) {
             return Err(Error::invalid(
                 "freeze cgroup",
                 "/",

@@ -50,6 +50,49 @@ impl Cgroup {
         Ok(Self { hierarchy: hierarchy.clone(), path, nodes: nodes.into() })
     }
 
+    pub(super) fn create_everywhere(
+        hierarchy: &Hierarchy,
+        path: CgroupPath,
+        needed: Controllers,
+    ) -> Result<Self> {
+        let nodes = create::create_everywhere(hierarchy, &path, needed)?;
+        let cgroup = Self { hierarchy: hierarchy.clone(), path, nodes: nodes.into() };
+        match cgroup.refuse_used() {
+            Ok(()) => Ok(cgroup),
+            Err(error) => {
+                cgroup.forget_made();
+                Err(error)
+            }
+        }
+    }
+
+    /// A cgroup that was taken over must be free to be used.
+    fn refuse_used(&self) -> Result<()> {
+        let inside = self.processes_recursive()?;
+        if !inside.is_empty() {
+            let inside: Vec<String> = inside.iter().take(8).map(u32::to_string).collect();
+            let reason = format!("it exists and has processes: {}", inside.join(" "));
+            return Err(Error::with(ErrorKind::Busy, "create cgroup", self.path(), reason)
+                .hint("give linux.cgroupsPath a path of its own"));
+        }
+        if self.is_frozen().unwrap_or(false) {
+            let reason = "it, or a cgroup above it, is frozen: nothing can start in it";
+            return Err(Error::with(ErrorKind::WrongState, "create cgroup", self.path(), reason)
+                .hint("thaw it first"));
+        }
+        Ok(())
+    }
+
+    /// Removes what this value made, and nothing that was there before.
+    fn forget_made(&self) {
+        for node in self.nodes.iter() {
+            let prefixes: Vec<&str> = self.path.prefixes().collect();
+            for directory in prefixes.iter().rev().take(node.made) {
+                let _ = dir::remove_dir(self.hierarchy.root_fd(node.mount), directory);
+            }
+        }
+    }
+
     pub(super) fn open(hierarchy: &Hierarchy, path: CgroupPath) -> Result<Self> {
         let mut nodes = Vec::new();
         for mount in 0..hierarchy.mounts().len() {

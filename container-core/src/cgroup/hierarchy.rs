@@ -123,6 +123,44 @@ impl Hierarchy {
         missing.iter().next().map_or(Ok(()), |controller| Err(self.lacks(controller)))
     }
 
+    /// The same hierarchies, each seen from another cgroup on: what is there called `/` is here
+    /// `path_of` of the hierarchy. One that lacks the cgroup is left out.
+    pub(super) fn rebased(
+        &self,
+        path_of: impl Fn(&HierarchyMount) -> Result<Option<CgroupPath>>,
+    ) -> Result<Self> {
+        self.rebased_by_index(|at| path_of(&self.0.mounts[at]))
+    }
+
+    /// The same by the place of the hierarchy among [`mounts`](Self::mounts).
+    pub(super) fn rebased_by_index(
+        &self,
+        mut path_of: impl FnMut(usize) -> Result<Option<CgroupPath>>,
+    ) -> Result<Self> {
+        let mut mounts = Vec::new();
+        let mut roots = Vec::new();
+        let mut unmounted = self.0.unmounted;
+        for (at, mount) in self.mounts().iter().enumerate() {
+            let opened = path_of(at)?.and_then(|path| {
+                let root = dir::open_dir(self.root_fd(at), path.relative()).ok()?;
+                Some((mount.below(&path), root))
+            });
+            let Some((mut below, root)) = opened else {
+                unmounted |= mount.controllers;
+                continue;
+            };
+            if below.version == Version::V2 {
+                below.controllers = dir::read(root.as_fd(), "cgroup.controllers")
+                    .map_or(Controllers::NONE, |names| Controllers::parse(&names));
+            }
+            mounts.push(below);
+            roots.push(root);
+        }
+        let topology = Topology { mounts, unmounted };
+        let layout = topology.layout();
+        Ok(Self(Arc::new(Inner { layout, mounts: topology.mounts, roots, unmounted })))
+    }
+
     /// The root cgroup of every hierarchy.
     ///
     /// # Errors
@@ -163,6 +201,24 @@ impl Hierarchy {
     /// cgroup: see [`delegation`](Self::delegation).
     pub fn create(&self, path: &str, controllers: impl Into<Controllers>) -> Result<Cgroup> {
         Cgroup::create(self, CgroupPath::parse(path)?, controllers.into())
+    }
+
+    /// Makes the cgroup `path` in every hierarchy, named ones too, whoever has which controller.
+    ///
+    /// So that each tool finds it in the hierarchy where it looks, and every limit can be set
+    /// later on. `needed` must be there; of the other controllers, those that can be had are. A
+    /// cgroup that exists is taken over if it is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create); [`ErrorKind::Busy`] when the cgroup exists and has
+    /// processes, [`ErrorKind::WrongState`] when it is frozen.
+    pub fn create_everywhere(&self, path: &str, needed: impl Into<Controllers>) -> Result<Cgroup> {
+        let path = CgroupPath::parse(path)?;
+        if path.is_root() {
+            return Err(Error::invalid("create cgroup", "/", "the root holds the whole machine"));
+        }
+        Cgroup::create_everywhere(self, path, needed.into())
     }
 
     pub(super) fn root_fd(&self, mount: usize) -> BorrowedFd<'_> {

@@ -109,13 +109,16 @@ mod delegation;
 mod devices;
 mod dir;
 mod events;
+mod exec;
 mod freeze;
 mod group;
 mod guard;
 mod hierarchy;
 mod oci;
 mod path;
+mod placement;
 mod probe;
+mod record;
 mod resources;
 mod stats;
 mod to_oci;
@@ -128,8 +131,13 @@ pub use devices::{DeviceAccess, DeviceClass, DeviceRule};
 pub use group::Cgroup;
 pub use guard::OwnedCgroup;
 pub use hierarchy::Hierarchy;
+pub use placement::Placement;
 pub use probe::{CgroupSupport, Missing, probe};
+pub use record::{CgroupRecord, HierarchyRecord};
 pub use resources::{BlockIo, DeviceNumber, Ignored, RdmaLimit, Resources};
-pub use stats::{CpuStats, MemoryStats, PidsStats, Stats};
+pub use stats::{
+    CpuStats, CpuTime, DeviceIo, HugepageStats, IoStats, MemoryStats, PidsStats, Pressure,
+    PressureShare, PressureStats, RdmaStats, Stats,
+};
 pub use topology::{HierarchyMount, Layout};
 pub use values::{CpuMax, IdSet, Limit, shares_from_weight, weight_from_shares};

@@ -45,6 +45,15 @@ impl CgroupPath {
         Self::parse(&format!("{parent}/{name}"))
     }
 
+    /// The path `below`, which starts with a slash, from here on.
+    pub(super) fn append(&self, below: &Self) -> Self {
+        match (self.is_root(), below.is_root()) {
+            (true, _) => below.clone(),
+            (_, true) => self.clone(),
+            _ => Self(format!("{self}{below}")),
+        }
+    }
+
     pub(super) fn parent(&self) -> Option<Self> {
         if self.is_root() {
             return None;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::controller::{Controllers, Version};
+use super::path::CgroupPath;
 
 /// How the machine arranges its hierarchies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +41,8 @@ pub struct HierarchyMount {
     pub(super) name: Option<String>,
     pub(super) own_path: Option<String>,
     root: String,
+    /// Where this view starts below what is mounted: empty, or a path such as `/a/b`.
+    pub(super) base: String,
 }
 
 impl HierarchyMount {
@@ -74,6 +77,34 @@ impl HierarchyMount {
     #[must_use]
     pub fn own_path(&self) -> Option<&str> {
         self.own_path.as_deref()
+    }
+
+    /// The same hierarchy seen from the cgroup `path` on, as if only that were mounted.
+    pub(super) fn below(&self, path: &CgroupPath) -> Self {
+        if path.is_root() {
+            return self.clone();
+        }
+        let below = |place: &str| format!("{}{path}", place.trim_end_matches('/'));
+        let root = below(&self.root);
+        Self {
+            mount_point: self.mount_point.join(path.relative()),
+            own_path: self.own_path.as_deref().and_then(|own| localize(path.as_str(), own)),
+            root,
+            base: below(&self.base),
+            ..self.clone()
+        }
+    }
+
+    /// What tells it from the others: `memory`, `cpu,cpuacct`, `name=systemd`, `unified`.
+    pub(super) fn key(&self) -> String {
+        match (self.version, &self.name) {
+            (Version::V2, _) => "unified".to_owned(),
+            (Version::V1, Some(name)) => format!("name={name}"),
+            (Version::V1, None) => {
+                let names = self.controllers.iter().map(|c| c.name(Version::V1));
+                names.collect::<Vec<_>>().join(",")
+            }
+        }
     }
 
     /// The path seen here for one of `/proc/PID/cgroup`; `None` if it lies outside.
@@ -232,6 +263,7 @@ impl MountEntry {
             name,
             own_path: None,
             root: self.root,
+            base: String::new(),
         })
     }
 }

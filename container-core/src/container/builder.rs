@@ -10,7 +10,7 @@ use super::defaults::{MASKED_PATHS, READ_ONLY_PATHS};
 use super::lifecycle::{Container, Created, Running};
 use super::parts::Parts;
 use crate::capability::Capabilities;
-use crate::cgroup::{Cgroup, Controllers, Hierarchy, OwnedCgroup, Resources};
+use crate::cgroup::{Cgroup, Controllers, Hierarchy, OwnedCgroup, Placement, Resources};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::Hooks;
 use crate::intel_rdt::IntelRdt;
@@ -272,8 +272,10 @@ impl ContainerBuilder {
                 // A description that can't be is refused before a cgroup is made.
                 process.plan()?;
                 let cgroup = self.make_cgroup(&id, resources)?;
-                process = process.cgroup((*cgroup).clone());
-                Some(cgroup)
+                if let Some(cgroup) = &cgroup {
+                    process = process.cgroup((**cgroup).clone());
+                }
+                cgroup
             }
         };
         let parts = Parts::new(id, process.spawn()?, cgroup, process.description)?;
@@ -352,7 +354,9 @@ impl ContainerBuilder {
         }
     }
 
-    fn make_cgroup(&self, id: &str, resources: &Resources) -> Result<OwnedCgroup> {
+    /// `None` if a specification places it where the caller can make none, and nothing asks for
+    /// limits.
+    fn make_cgroup(&self, id: &str, resources: &Resources) -> Result<Option<OwnedCgroup>> {
         resources.validate()?;
         let name = format!("container-{id}");
         let hierarchy = match &self.parent {
@@ -361,11 +365,14 @@ impl ContainerBuilder {
         };
         let statistics = Controllers::STATISTICS & hierarchy.controllers();
         let controllers = resources.controllers() | statistics;
-        let at_path = self.cgroups_path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let cgroup = match &self.parent {
-            // One that is limited by others may be looked at in all of them.
-            _ if let Some(path) = &at_path => {
-                hierarchy.create(path, controllers | hierarchy.controllers())?
+            // One that is placed by others may be looked at by them in every hierarchy.
+            _ if self.cgroups_path.is_some() => {
+                let placement = Placement::from_oci(self.cgroups_path.as_deref(), id)?;
+                match hierarchy.place(&placement, resources)? {
+                    Some(cgroup) => cgroup,
+                    None => return Ok(None),
+                }
             }
             Some(parent) => parent.create_child(&name, controllers)?,
             None => {
@@ -376,6 +383,6 @@ impl ContainerBuilder {
         };
         let cgroup = cgroup.owned();
         cgroup.apply(resources)?;
-        Ok(cgroup)
+        Ok(Some(cgroup))
     }
 }

@@ -6,7 +6,7 @@ use oci_spec::runtime::{Linux, LinuxBuilder, LinuxIntelRdt, Spec};
 
 use super::field::{clean, inside, invalid, no_nul, unsupported};
 use super::{devices, hooks, mounts, namespaces, process, scheduling, version};
-use crate::cgroup::{DeviceRule, Resources};
+use crate::cgroup::{DeviceRule, Placement, Resources};
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::intel_rdt::IntelRdt;
@@ -177,8 +177,7 @@ fn paths(list: Option<&[String]>, field: &str) -> Result<Vec<PathBuf>> {
     .collect()
 }
 
-/// From the top of the hierarchy: the place that a relative one starts from is
-/// the runtime's to choose.
+/// As it is: what a relative one is below depends on the hierarchy.
 fn cgroups_path(linux: &Linux) -> Result<Option<PathBuf>> {
     let field = "linux.cgroupsPath";
     let Some(path) = linux.cgroups_path().as_ref().filter(|path| !path.as_os_str().is_empty())
@@ -191,7 +190,7 @@ fn cgroups_path(linux: &Linux) -> Result<Option<PathBuf>> {
     }
     match clean(path) {
         top if top == Path::new("/") => Err(invalid(field, "the top itself is no container's")),
-        path => Ok(Some(path)),
+        _ => Placement::from_oci(Some(path), "checked").map(|_| Some(path.clone())),
     }
 }
 

@@ -4,16 +4,16 @@ use oci_spec::runtime::Spec;
 
 use super::record::Record;
 use super::stored::StoredContainer;
-use crate::cgroup::{Cgroup, Hierarchy};
+use crate::cgroup::{Cgroup, Hierarchy, OwnedCgroup, Placement, Resources};
 use crate::error::{Error, ErrorKind, Result};
 
 impl StoredContainer {
     /// Its cgroup; none if it has none, or no more.
     pub(super) fn cgroup_of(&self, record: &Record) -> Result<Option<Cgroup>> {
-        let Some(path) = &record.cgroup else {
+        let Some(cgroup) = &record.cgroup else {
             return Ok(None);
         };
-        match Hierarchy::discover()?.open(path) {
+        match Hierarchy::discover()?.reopen(cgroup) {
             Ok(cgroup) => Ok(Some(cgroup)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -28,13 +28,25 @@ impl StoredContainer {
     }
 }
 
-/// Where the cgroup of a container belongs; `None` if it gets none.
-pub(super) fn path(spec: &Spec, id: &str) -> Result<Option<String>> {
-    let linux = spec.linux().as_ref();
-    let given = linux.and_then(|linux| linux.cgroups_path().as_ref());
-    match given {
-        Some(path) => Ok(Some(format!("/{}", path.to_string_lossy().trim_start_matches('/')))),
-        None if nix::unistd::geteuid().is_root() => Ok(Some(format!("/container-{id}"))),
-        None => Ok(None),
-    }
+/// Where the cgroup of a container belongs.
+pub(super) fn placement(spec: &Spec, id: &str) -> Result<Placement> {
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
+    Placement::from_oci(path, id)
+}
+
+/// Makes it, in every hierarchy and with all controllers: limits may come by an update, and
+/// engines look for accounts in each. `None` for an ordinary user who can have none and asks
+/// for no limits.
+pub(super) fn make(
+    placement: &Placement,
+    limits: Option<&Resources>,
+) -> Result<Option<OwnedCgroup>> {
+    let none = Resources::new();
+    let limits = limits.unwrap_or(&none);
+    let made = Hierarchy::discover()?.place(placement, limits)?;
+    let Some(cgroup) = made.map(Cgroup::owned) else {
+        return Ok(None);
+    };
+    cgroup.apply(limits)?;
+    Ok(Some(cgroup))
 }

@@ -11,7 +11,7 @@ use super::identity::Identity;
 use super::record::{CONFIG_FILE, Record, STATE_FILE};
 use super::state::{State, Status};
 use super::stored::StoredContainer;
-use crate::cgroup::{Controllers, Hierarchy, OwnedCgroup};
+use crate::cgroup::{Cgroup, OwnedCgroup};
 use crate::container::ContainerBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{HookPoint, Hooks, run_all};
@@ -137,14 +137,16 @@ pub(super) fn create(
     // A description that can't be is refused before anything is made.
     builder.plan()?;
     let mut record = Record::new(id, bundle)?;
-    record.cgroup = cgroups::path(spec, id)?;
+    let placement = cgroups::placement(spec, id)?;
 
     let directory = root.make_child(id).map_err(|error| taken(error, id))?;
     let mut claim = Claim { root, id, done: false };
     let lock = directory.lock()?;
     directory.replace(CONFIG_FILE, bundle.to_json().as_bytes())?;
     record.write(&directory)?;
-    let cgroup = make_cgroup(&record, &builder)?;
+    let cgroup = cgroups::make(&placement, builder.wanted_resources())?;
+    record.cgroup = cgroup.as_deref().map(Cgroup::record);
+    record.write(&directory)?;
     let (process, terminal) =
         make_process(builder, &directory, cgroup.as_ref(), &mut record, &hooks)?;
     publish(&directory, &record, options, terminal.as_ref())?;
@@ -188,21 +190,6 @@ fn describe(bundle: &Bundle, id: &str, options: &CreateOptions) -> Result<Contai
             false => process.session_keyring(format!("_ses.{id}")),
         }
     }))
-}
-
-fn make_cgroup(record: &Record, builder: &ContainerBuilder) -> Result<Option<OwnedCgroup>> {
-    let Some(path) = &record.cgroup else {
-        return Ok(None);
-    };
-    let hierarchy = Hierarchy::discover()?;
-    let resources = builder.wanted_resources();
-    let wanted = resources.map_or(Controllers::default(), |resources| resources.controllers());
-    // All that there are: limits may come by an update.
-    let cgroup = hierarchy.create(path, wanted | hierarchy.controllers())?.owned();
-    if let Some(resources) = resources {
-        cgroup.apply(resources)?;
-    }
-    Ok(Some(cgroup))
 }
 
 /// The process, waiting on its socket, and its terminal.

@@ -93,13 +93,7 @@ impl StoredContainer {
         };
         let mut base = ProcessBuilder::new("").enter(enter::enter(living)?);
         if let Some(cgroup) = self.cgroup_of(&record)? {
-            let cgroup = match &options.cgroup {
-                Some(path) => {
-                    let below = format!("{}/{}", cgroup.path(), path.trim_start_matches('/'));
-                    cgroup.hierarchy().open(&below)?
-                }
-                None => cgroup,
-            };
+            let cgroup = cgroup.for_exec(living.pid, options.cgroup.as_deref())?;
             base = base.cgroup(cgroup);
         }
         let bundle = self.bundle()?;

@@ -15,7 +15,7 @@ impl StoredContainer {
     pub fn processes(&self) -> Result<Vec<u32>> {
         let record = self.record()?;
         if let Some(cgroup) = self.cgroup_of(&record)? {
-            return cgroup.processes();
+            return cgroup.processes_recursive();
         }
         Ok(record.living().map_or_else(Vec::new, |process| descendants(process.pid)))
     }

@@ -139,7 +139,7 @@ impl StoredContainer {
             return cgroup.kill();
         }
         let mut sent = false;
-        for pid in cgroup.processes()? {
+        for pid in cgroup.processes_recursive()? {
             if let Ok(process) = Identity::of(pid) {
                 sent |= process.signal(signal)?;
             }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
 use super::identity::{Identity, boot_id};
+use crate::cgroup::CgroupRecord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::start::StartWords;
 
@@ -37,9 +38,9 @@ pub(super) struct Record {
     pub(super) started: bool,
     #[serde(default)]
     pub(super) annotations: BTreeMap<String, String>,
-    /// The path of its cgroup, in every hierarchy.
+    /// Where its cgroup is, in every hierarchy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) cgroup: Option<String>,
+    pub(super) cgroup: Option<CgroupRecord>,
     #[serde(default)]
     pub(super) words: StartWords,
 }

@@ -4,6 +4,7 @@
 //! and with only the v2 hierarchy. A v2 machine is used as it is.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod container;
 mod control;
 mod devices;
 mod limits;

@@ -1,16 +1,22 @@
 //! [`Stats`]: what a cgroup uses and has used, in plain units.
 
+mod counters;
+mod devices;
+mod pressure;
+
+use std::collections::BTreeMap;
 use std::io;
 
+pub use self::devices::{DeviceIo, HugepageStats, IoStats, RdmaStats};
+pub use self::pressure::{Pressure, PressureShare, PressureStats};
 use super::controller::{Controller, Version};
 use super::dir;
-use super::events::value_of;
 use super::group::{Cgroup, Node};
 use super::values::Limit;
 use crate::error::{Error, Result};
 
 /// A reading of a cgroup's accounts. `None`: this kernel or this cgroup does not count it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Memory, in bytes.
@@ -19,6 +25,14 @@ pub struct Stats {
     pub cpu: CpuStats,
     /// Tasks.
     pub pids: PidsStats,
+    /// Block devices.
+    pub io: IoStats,
+    /// Huge pages by size, such as `2MB`.
+    pub hugepages: BTreeMap<String, HugepageStats>,
+    /// RDMA devices by name.
+    pub rdma: BTreeMap<String, RdmaStats>,
+    /// How long tasks waited for resources (v2 with pressure stall information).
+    pub pressure: PressureStats,
 }
 
 /// Memory of the cgroup and everything below, in bytes.
@@ -33,10 +47,24 @@ pub struct MemoryStats {
     pub limit: Option<Limit>,
     /// Swapped out now.
     pub swap: Option<u64>,
+    /// The ceiling of swap: alone on v2, together with memory on v1.
+    pub swap_limit: Option<Limit>,
+    /// The most that was swapped out (v2) or in use with swap (v1).
+    pub swap_peak: Option<u64>,
     /// How often the use was about to pass the ceiling.
     pub limit_hits: Option<u64>,
+    /// How often the ceiling of swap was met.
+    pub swap_limit_hits: Option<u64>,
     /// Processes killed because the ceiling was met.
     pub oom_kills: Option<u64>,
+    /// Caches of files.
+    pub cache: Option<u64>,
+    /// Of the kernel's own, for these processes.
+    pub kernel: Option<u64>,
+    /// Buffers of TCP sockets.
+    pub kernel_tcp: Option<u64>,
+    /// All of `memory.stat`, in the kernel's names.
+    pub details: BTreeMap<String, u64>,
 }
 
 /// Processor time of the cgroup and everything below.
@@ -49,12 +77,28 @@ pub struct CpuStats {
     pub user_ns: Option<u64>,
     /// Of these, in the kernel.
     pub system_ns: Option<u64>,
+    /// Nanoseconds used on each processor (v1 `cpuacct`; v2 does not tell).
+    pub per_cpu: Vec<CpuTime>,
     /// Periods of the quota that passed with something to run.
     pub periods: Option<u64>,
     /// Of these, how many saw the quota used up.
     pub throttled_periods: Option<u64>,
     /// Nanoseconds that tasks spent waiting for the next period, over all processors.
     pub throttled_ns: Option<u64>,
+    /// Periods in which more than the quota was used, out of the burst.
+    pub bursts: Option<u64>,
+    /// Nanoseconds used beyond the quota.
+    pub burst_ns: Option<u64>,
+}
+
+/// Nanoseconds used on one processor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CpuTime {
+    /// In programs.
+    pub user_ns: u64,
+    /// In the kernel.
+    pub system_ns: u64,
 }
 
 /// Tasks (processes and threads) of the cgroup and everything below.
@@ -86,22 +130,13 @@ impl Cgroup {
                 Version::V2 => reader.memory_v2()?,
             };
         }
-        for controller in [Controller::CpuAcct, Controller::Cpu] {
-            match self.node_of(controller) {
-                Some((node, Version::V2)) => {
-                    Reader { cgroup: self, node }.cpu_v2(&mut stats.cpu)?
-                }
-                Some((node, Version::V1)) if controller == Controller::Cpu => {
-                    Reader { cgroup: self, node }.throttling_v1(&mut stats.cpu)?;
-                }
-                Some((node, Version::V1)) => {
-                    Reader { cgroup: self, node }.usage_v1(&mut stats.cpu)?;
-                }
-                None => {}
-            }
-        }
+        self.read_cpu(&mut stats.cpu)?;
         if let Some((node, _)) = self.node_of(Controller::Pids) {
             stats.pids = Reader { cgroup: self, node }.pids()?;
+        }
+        self.read_devices(&mut stats)?;
+        if let Some(node) = self.v2() {
+            stats.pressure = Reader { cgroup: self, node }.pressure()?;
         }
         if stats == Stats::default() {
             self.still_there()?;
@@ -146,74 +181,6 @@ impl Reader<'_> {
     fn limit(&self, file: &str) -> Result<Option<Limit>> {
         Ok(self.text(file)?.as_deref().and_then(limit_of))
     }
-
-    fn memory_v2(&self) -> Result<MemoryStats> {
-        let events = self.text("memory.events")?.unwrap_or_default();
-        Ok(MemoryStats {
-            current: self.number("memory.current")?,
-            peak: self.number("memory.peak")?,
-            limit: self.limit("memory.max")?,
-            swap: self.number("memory.swap.current")?,
-            limit_hits: value_of(&events, "max"),
-            oom_kills: value_of(&events, "oom_kill"),
-        })
-    }
-
-    fn memory_v1(&self) -> Result<MemoryStats> {
-        let current = self.number("memory.usage_in_bytes")?;
-        let with_swap = self.number("memory.memsw.usage_in_bytes")?;
-        let events = self.text("memory.oom_control")?.unwrap_or_default();
-        Ok(MemoryStats {
-            current,
-            peak: self.number("memory.max_usage_in_bytes")?,
-            limit: self.limit("memory.limit_in_bytes")?,
-            // Two counters read one after the other may cross.
-            swap: with_swap.zip(current).map(|(both, memory)| both.saturating_sub(memory)),
-            limit_hits: self.number("memory.failcnt")?,
-            oom_kills: value_of(&events, "oom_kill"),
-        })
-    }
-
-    /// Usage is there for every v2 cgroup, throttling only with the cpu controller.
-    fn cpu_v2(&self, cpu: &mut CpuStats) -> Result<()> {
-        let Some(text) = self.text("cpu.stat")? else {
-            return Ok(());
-        };
-        let nanoseconds = |key| value_of(&text, key).map(|us| us.saturating_mul(1000));
-        cpu.usage_ns = nanoseconds("usage_usec");
-        cpu.user_ns = nanoseconds("user_usec");
-        cpu.system_ns = nanoseconds("system_usec");
-        cpu.periods = value_of(&text, "nr_periods");
-        cpu.throttled_periods = value_of(&text, "nr_throttled");
-        cpu.throttled_ns = nanoseconds("throttled_usec");
-        Ok(())
-    }
-
-    fn usage_v1(&self, cpu: &mut CpuStats) -> Result<()> {
-        cpu.usage_ns = self.number("cpuacct.usage")?;
-        cpu.user_ns = self.number("cpuacct.usage_user")?;
-        cpu.system_ns = self.number("cpuacct.usage_sys")?;
-        Ok(())
-    }
-
-    fn throttling_v1(&self, cpu: &mut CpuStats) -> Result<()> {
-        let Some(text) = self.text("cpu.stat")? else {
-            return Ok(());
-        };
-        cpu.periods = value_of(&text, "nr_periods");
-        cpu.throttled_periods = value_of(&text, "nr_throttled");
-        cpu.throttled_ns = value_of(&text, "throttled_time");
-        Ok(())
-    }
-
-    fn pids(&self) -> Result<PidsStats> {
-        let events = self.text("pids.events")?.unwrap_or_default();
-        Ok(PidsStats {
-            current: self.number("pids.current")?,
-            limit: self.limit("pids.max")?,
-            refused: value_of(&events, "max"),
-        })
-    }
 }
 
 /// From here on v1 means "no limit": the largest count of pages, whatever their size.
@@ -233,6 +200,7 @@ pub(super) fn limit_of(text: &str) -> Option<Limit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cgroup::events::value_of;
 
     #[test]
     fn limits_of_both_versions() {
