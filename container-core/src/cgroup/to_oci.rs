@@ -23,7 +23,8 @@ impl Resources {
         let mut unified: BTreeMap<&str, String> =
             self.unified.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
         if let Some(high) = self.memory.high {
-            unified.entry("memory.high").or_insert_with(|| high.to_string());
+            let text = || high.value().map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+            unified.entry("memory.high").or_insert_with(text);
         }
         let rdma: BTreeMap<_, _> = self
             .rdma
@@ -37,9 +38,10 @@ impl Resources {
             .hugepages
             .iter()
             .map(|(size, limit)| {
-                Ok(json!({"pageSize": size, "limit": signed("hugepage", *limit)?}))
+                // Without a sign in the specification: all bits set for no limit.
+                json!({"pageSize": size, "limit": limit.value().map_or(i64::MAX, |it| it as i64)})
             })
-            .collect::<Result<_>>()?;
+            .collect();
         let priorities: Vec<_> = self
             .priorities
             .iter()
@@ -54,10 +56,16 @@ impl Resources {
             "network": without_null(json!({"classID": self.class_id, "priorities": priorities})),
             "rdma": rdma,
             "unified": unified,
-            "devices": self.devices.as_deref().map(devices).transpose()?,
         });
-        serde_json::from_value(without_null(json))
-            .map_err(|error| unsayable("resources", error.to_string()))
+        let mut spec: LinuxResources = serde_json::from_value(without_null(json))
+            .map_err(|error| unsayable("resources", error.to_string()))?;
+        if let Some(rules) = self.devices.as_deref() {
+            // No rules but the defaults are rules too.
+            let rules = serde_json::from_value(Value::from(devices(rules)?))
+                .map_err(|error| unsayable("devices", error.to_string()))?;
+            spec.set_devices(Some(rules));
+        }
+        Ok(spec)
     }
 
     fn memory_to_oci(&self) -> Result<Value> {

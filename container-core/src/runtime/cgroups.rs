@@ -4,7 +4,7 @@ use oci_spec::runtime::Spec;
 
 use super::record::Record;
 use super::stored::StoredContainer;
-use crate::cgroup::{Cgroup, Hierarchy, OwnedCgroup, Placement, Resources};
+use crate::cgroup::{Cgroup, Controller, DeviceRule, Hierarchy, OwnedCgroup, Placement, Resources};
 use crate::error::{Error, ErrorKind, Result};
 
 impl StoredContainer {
@@ -41,12 +41,19 @@ pub(super) fn make(
     placement: &Placement,
     limits: Option<&Resources>,
 ) -> Result<Option<OwnedCgroup>> {
-    let none = Resources::new();
-    let limits = limits.unwrap_or(&none);
-    let made = Hierarchy::discover()?.place(placement, limits)?;
+    let hierarchy = Hierarchy::discover()?;
+    let mut limits = limits.cloned().unwrap_or_default();
+    if limits.device_rules().is_none()
+        && DeviceRule::can_be_set()
+        && hierarchy.controllers().contains(Controller::Devices)
+    {
+        // As runtimes do: what no rule allows is denied, also where there is no rule.
+        limits = limits.devices(DeviceRule::runtime_defaults());
+    }
+    let made = hierarchy.place(placement, &limits)?;
     let Some(cgroup) = made.map(Cgroup::owned) else {
         return Ok(None);
     };
-    cgroup.apply(limits)?;
+    cgroup.apply(&limits)?;
     Ok(Some(cgroup))
 }

@@ -10,5 +10,6 @@ mod devices;
 mod limits;
 mod peers;
 mod privilege;
+mod rare_limits;
 mod support;
 mod tree;

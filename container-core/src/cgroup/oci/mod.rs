@@ -7,9 +7,11 @@ use oci_spec::runtime::{
     LinuxThrottleDevice,
 };
 
-use super::devices::{DeviceAccess, DeviceClass, DeviceRule};
-use super::resources::{BlockIo, DeviceNumber, MAJOR_MAX, MINOR_MAX, RdmaLimit, Resources, refuse};
-use super::values::{CpuShare, IdSet, Limit, SwapLimit};
+use crate::cgroup::devices::{DeviceAccess, DeviceClass, DeviceRule};
+use crate::cgroup::resources::{
+    BlockIo, DeviceNumber, MAJOR_MAX, MINOR_MAX, RdmaLimit, Resources, field, refuse,
+};
+use crate::cgroup::values::{CpuShare, IdSet, Limit, SwapLimit};
 use crate::error::Result;
 
 impl Resources {
@@ -24,7 +26,7 @@ impl Resources {
     ///
     /// let text = r#"{"memory": {"limit": 67108864, "swap": -1}, "pids": {"limit": 100}}"#;
     /// let limits = Resources::from_oci(&serde_json::from_str(text).unwrap())?;
-    /// assert_eq!(limits.controllers().to_string(), "memory, pids");
+    /// assert_eq!(limits, Resources::from_oci(&limits.to_oci()?)?);
     /// # Ok::<(), container_core::Error>(())
     /// ```
     ///
@@ -47,7 +49,11 @@ impl Resources {
             limits.block_io = block_io(block)?;
         }
         for huge in spec.hugepage_limits().iter().flatten() {
-            let limit = signed("hugepageLimits.limit", huge.limit())?;
+            // All bits set is what the unsigned field of the specification has for no limit.
+            let limit = match huge.limit() {
+                i64::MAX => Limit::Unlimited,
+                limit => signed("hugepageLimits.limit", limit)?,
+            };
             if limits.hugepages.insert(huge.page_size().clone(), limit).is_some() {
                 let reason = "is limited twice";
                 return Err(refuse("hugepageLimits.pageSize", huge.page_size(), reason));
@@ -130,7 +136,7 @@ fn ids(name: &str, list: Option<&str>) -> Result<Option<IdSet>> {
     list.filter(|list| !list.trim().is_empty())
         .map(|list| list.trim().parse::<IdSet>())
         .transpose()
-        .map_err(|error| error.in_field(super::resources::field(name)))
+        .map_err(|error| error.in_field(field(name)))
 }
 
 fn block_io(spec: &LinuxBlockIo) -> Result<BlockIo> {
@@ -215,3 +221,6 @@ fn device_rules(list: &[LinuxDeviceCgroup]) -> Result<Vec<DeviceRule>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
