@@ -3,13 +3,15 @@
 use crate::kernel::{self, Errno, sys};
 use crate::memory;
 use crate::raw::nr;
-use crate::wire::{self, Launch, MAX_PLAN, MAX_SLOTS, MAX_TEXT, Record, Refusal};
+use crate::wire::{self, Launch, MAX_PLAN, MAX_SLOTS, MAX_TEXT, Record, Refusal, record};
 
 /// The byte that lets a waiting init go on; any other tells it to end.
 pub const GO: u8 = 1;
 
 pub struct Control {
     socket: i32,
+    /// Of a supervised process: where its supervisor learns what it must know.
+    notices: i32,
     /// What came in one read with the plan: bytes for the coming waits.
     early: &'static [u8],
 }
@@ -19,7 +21,7 @@ pub type Slots = [i32; MAX_SLOTS];
 
 impl Control {
     pub const fn new(socket: i32) -> Self {
-        Self { socket, early: &[] }
+        Self { socket, notices: -1, early: &[] }
     }
 
     /// Receives the launch message: the slots' descriptors and the plan.
@@ -71,7 +73,7 @@ impl Control {
     /// died (end of file) or says so.
     pub fn wait(&mut self) {
         if self.next_byte() != Ok(Some(GO)) {
-            kernel::exit(kernel::EXIT_SETUP);
+            self.give_up();
         }
     }
 
@@ -79,7 +81,7 @@ impl Control {
     /// none.
     pub fn wait_unless_refused(&mut self) {
         if matches!(self.next_byte(), Ok(byte) if byte != Some(GO)) {
-            kernel::exit(kernel::EXIT_SETUP);
+            self.give_up();
         }
     }
 
@@ -91,6 +93,59 @@ impl Control {
         let mut byte = [0u8; 1];
         let read = kernel::read(self.socket, &mut byte)?;
         Ok(if read == 1 { Some(byte[0]) } else { None })
+    }
+
+    /// Ends the process before it is what it should become.
+    pub fn give_up(&self) -> ! {
+        self.tell(record::FAILED, 0, 0);
+        kernel::exit(kernel::EXIT_SETUP)
+    }
+
+    /// From here on a supervisor listens at the other end of `socket`.
+    pub fn notify(&mut self, socket: i32) {
+        self.notices = socket;
+    }
+
+    /// Tells the supervisor, if there is one.
+    pub fn tell(&self, kind: u16, op: u32, value: i32) {
+        if self.notices >= 0 {
+            Self::new(self.notices).send(kind, op, value, &[]);
+        }
+    }
+
+    /// Sends a terminal's master to whoever keeps the streams.
+    pub fn send_terminal(&self, op: u32, master: i32) -> Result<(), Errno> {
+        if self.notices >= 0 {
+            return Self::new(self.notices).send_descriptor(record::TERMINAL, op, master);
+        }
+        self.send_descriptor(record::TERMINAL, op, master)
+    }
+
+    pub fn socket(&self) -> i32 {
+        self.socket
+    }
+
+    /// Takes one record without waiting; false at the end.
+    pub fn take_record(
+        &self,
+        kind: &mut u16,
+        value: &mut i32,
+        fd: &mut i32,
+    ) -> Result<bool, Errno> {
+        const FLAGS: usize = 0x4000_0040; // MSG_CMSG_CLOEXEC | MSG_DONTWAIT
+        let mut record = Record::default();
+        let mut rights = Rights { len: 0, level: 0, kind: 0, fd: -1, pad: 0 };
+        let part =
+            [IoSlice { base: (&raw mut record).cast_const().cast(), len: size_of::<Record>() }];
+        let mut message = Message::plain(&part);
+        message.control = &raw mut rights;
+        message.control_len = size_of::<Rights>();
+        let length = sys!(nr::RECVMSG, self.socket, &raw mut message, FLAGS)?;
+        (*kind, *value) = (record.kind, record.value);
+        if message.control_len == size_of::<Rights>() {
+            *fd = rights.fd;
+        }
+        Ok(length > 0)
     }
 
     pub fn send(&self, kind: u16, op: u32, value: i32, text: &[u8]) {
@@ -117,17 +172,11 @@ impl Control {
     /// Sends a record with a descriptor (unix(7), `SCM_RIGHTS`).
     pub fn send_descriptor(&self, kind: u16, op: u32, fd: i32) -> Result<(), Errno> {
         let record = Record { magic: wire::RECORD_MAGIC, kind, text: 0, op, value: 0 };
-        let part = IoSlice { base: (&raw const record).cast(), len: size_of::<Record>() };
-        let control = Rights { len: 20, level: 1, kind: 1, fd, pad: 0 };
-        let message = Message {
-            name: core::ptr::null(),
-            name_len: 0,
-            parts: &raw const part,
-            part_count: 1,
-            control: &raw const control,
-            control_len: size_of::<Rights>(),
-            flags: 0,
-        };
+        let part = [IoSlice { base: (&raw const record).cast(), len: size_of::<Record>() }];
+        let mut rights = Rights { len: 20, level: 1, kind: 1, fd, pad: 0 };
+        let mut message = Message::plain(&part);
+        message.control = &raw mut rights;
+        message.control_len = size_of::<Rights>();
         const MSG_NOSIGNAL: usize = 0x4000;
         sys!(nr::SENDMSG, self.socket, &raw const message, MSG_NOSIGNAL).map(drop)
     }
@@ -163,14 +212,14 @@ pub fn peer_uid(socket: i32) -> Result<u32, Errno> {
 }
 
 #[repr(C)]
-struct IoSlice {
-    base: *const u8,
-    len: usize,
+pub struct IoSlice {
+    pub base: *const u8,
+    pub len: usize,
 }
 
 /// `struct cmsghdr` with one descriptor.
 #[repr(C)]
-struct Rights {
+pub struct Rights {
     len: usize,
     level: i32,
     kind: i32,
@@ -180,14 +229,29 @@ struct Rights {
 
 /// `struct msghdr`.
 #[repr(C)]
-struct Message {
+pub struct Message {
     name: *const u8,
     name_len: u32,
     parts: *const IoSlice,
     part_count: usize,
-    control: *const Rights,
+    control: *mut Rights,
     control_len: usize,
     flags: i32,
+}
+
+impl Message {
+    /// One without a descriptor.
+    pub fn plain(parts: &[IoSlice]) -> Self {
+        Self {
+            name: core::ptr::null(),
+            name_len: 0,
+            parts: parts.as_ptr(),
+            part_count: parts.len(),
+            control: core::ptr::null_mut(),
+            control_len: 0,
+            flags: 0,
+        }
+    }
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

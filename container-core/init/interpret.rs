@@ -6,7 +6,7 @@ use crate::kernel::{self, EINVAL, EXIT_SETUP, Errno, RESOLVE_NO_SYMLINKS, Text, 
 use crate::machine::Machine;
 use crate::raw::{nr, nr_all};
 use crate::wire::{self, Op, Span, code, record};
-use crate::{attributes, copy_up, credentials, device, mount, reap, start, terminal};
+use crate::{attributes, copy_up, credentials, device, mount, reap, start, supervise, terminal};
 
 /// Checks the plan, then carries it out; never returns.
 pub fn run(control: Control, slots: Slots, plan: &'static mut [u8]) -> ! {
@@ -54,6 +54,7 @@ impl Machine {
             code::SECCOMP_LISTEN => credentials::listen(self, index, op),
             code::OPEN_PTY | code::CONTROLLING_TTY => terminal::perform(self, index, op),
             code::SETNS | code::UNSHARE | code::FORK => self.namespace(index, op),
+            code::SUPERVISE_STREAM..=code::SUPERVISE => supervise::perform(self, index, op),
             code::INIT => reap::become_init(self, op),
             code::EXEC => self.exec(op),
             code::SCHEDULER..=code::KEYRING => attributes::perform(self, op),
@@ -98,6 +99,7 @@ impl Machine {
             let _ = sys!(nr::KILL, child, SIGKILL);
             self.fail(index, errno);
         }
+        self.control.tell(record::FORKED, index, child as i32);
         kernel::exit(0)
     }
 

@@ -158,6 +158,7 @@ pub fn open_in(root: i32, path: Text, flags: usize, resolve: u64) -> Result<i32,
 /// What statx(2) tells, as far as the init asks.
 pub struct Stat {
     pub mode: u16,
+    pub size: u64,
     pub uid: u32,
     pub gid: u32,
     pub major: u32,
@@ -215,13 +216,14 @@ pub fn stat(fd: i32) -> Result<Stat, Errno> {
     };
     const STATX_BASIC_STATS: usize = 0x7ff;
     sys!(nr::STATX, fd, Text::EMPTY.0, AT_EMPTY_PATH, STATX_BASIC_STATS, &raw mut buffer)?;
-    let [_, _, _, _, access, access_nanoseconds, _, _, _, _, change, change_nanoseconds] =
+    let [_, size, _, _, access, access_nanoseconds, _, _, _, _, change, change_nanoseconds] =
         buffer.middle;
     let [.., uid, gid] = buffer.head;
     // A time's upper half is padding.
     let half = |value: u64| value & 0xffff_ffff;
     Ok(Stat {
         mode: buffer.mode,
+        size,
         uid,
         gid,
         major: buffer.rdev_major,
@@ -230,11 +232,35 @@ pub fn stat(fd: i32) -> Result<Stat, Errno> {
     })
 }
 
+/// Bytes of a file.
+pub fn file_size(fd: i32) -> Result<u64, Errno> {
+    stat(fd).map(|found| found.size)
+}
+
 /// The file system's magic number (statfs(2)).
 pub fn file_system(fd: i32) -> Result<u64, Errno> {
     let mut buffer = [0u64; 32];
     sys!(nr::FSTATFS, fd, buffer.as_mut_ptr())?;
     Ok(buffer[0])
+}
+
+/// Two connected sockets that keep messages apart (unix(7)).
+pub fn packet_pair() -> Result<(i32, i32), Errno> {
+    const AF_UNIX: usize = 1;
+    const SOCK_SEQPACKET_CLOEXEC: usize = 5 | 0o200_0000;
+    let mut pair = [-1i32; 2];
+    sys!(nr::SOCKETPAIR, AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0, pair.as_mut_ptr())?;
+    Ok((pair[0], pair[1]))
+}
+
+/// Of a descriptor that nobody else has the open file of.
+pub fn set_nonblocking(fd: i32) {
+    const F_GETFL: usize = 3;
+    const F_SETFL: usize = 4;
+    const O_NONBLOCK: usize = 0o4000;
+    if let Ok(flags) = sys!(nr::FCNTL, fd, F_GETFL, 0) {
+        let _ = sys!(nr::FCNTL, fd, F_SETFL, flags | O_NONBLOCK);
+    }
 }
 
 /// A decimal number from a NUL-terminated string.

@@ -1,7 +1,8 @@
 //! What the operations work on: the plan, the registers, the control socket.
 
 use crate::control::{Control, Slots};
-use crate::kernel::{self, EBADF, EXIT_SETUP, Errno, Text};
+use crate::kernel::{self, EBADF, Errno, Text};
+use crate::supervise;
 use crate::wire::{self, Op, Span, record};
 
 /// Everything that the operations work on.
@@ -14,12 +15,15 @@ pub struct Machine {
     /// The kernel's own explanation of a failed file system configuration.
     pub log: [u8; 160],
     pub log_length: usize,
+    /// What the supervisor will be told to do.
+    pub supervision: supervise::Config,
 }
 
 impl Machine {
     /// A machine that has done nothing yet; the plan has been checked.
     pub fn new(control: Control, slots: Slots, plan: &'static mut [u8]) -> Self {
-        Self { control, slots, plan, detail: "", log: [0; 160], log_length: 0 }
+        let supervision = supervise::Config::NONE;
+        Self { control, slots, plan, detail: "", log: [0; 160], log_length: 0, supervision }
     }
 
     /// The operation at `index`.
@@ -44,7 +48,7 @@ impl Machine {
             }
         }
         self.control.send(record::FAILED, index, errno, text.get(..length).unwrap_or(&[]));
-        kernel::exit(EXIT_SETUP)
+        self.control.give_up()
     }
 
     pub fn slot(&self, slot: u32) -> Result<i32, Errno> {
@@ -61,6 +65,13 @@ impl Machine {
     pub fn fill(&mut self, slot: u32, fd: i32) -> Result<(), Errno> {
         *self.slots.get_mut(slot as usize).ok_or(EBADF)? = fd;
         Ok(())
+    }
+
+    /// The descriptor of a slot that is empty from here on.
+    pub fn take(&mut self, slot: u32) -> Result<i32, Errno> {
+        let fd = self.slot(slot)?;
+        self.fill(slot, -1)?;
+        Ok(fd)
     }
 
     pub fn release(&mut self, slot: u32) {

@@ -17,6 +17,7 @@
 #![no_main]
 #![no_builtins]
 
+mod attach;
 mod attributes;
 mod control;
 mod copy_up;
@@ -30,6 +31,7 @@ mod mount;
 mod raw;
 mod reap;
 mod start;
+mod supervise;
 mod target;
 mod terminal;
 mod wire;

@@ -5,10 +5,10 @@
 use crate::kernel::{self, EINVAL, ENODEV, Errno, O_NOCTTY, O_NOFOLLOW, O_RDWR, sys};
 use crate::machine::Machine;
 use crate::raw::nr;
-use crate::wire::{Op, code, record};
+use crate::wire::{Op, code};
 
 const TIOCSCTTY: usize = 0x540e;
-const TIOCSWINSZ: usize = 0x5414;
+pub const TIOCSWINSZ: usize = 0x5414;
 const TIOCSPTLCK: usize = 0x4004_5431;
 const TIOCGPTPEER: usize = 0x5441;
 
@@ -44,7 +44,7 @@ fn open_pty(machine: &mut Machine, index: u32, op: &Op) -> Result<(), Errno> {
     let (uid, gid) = (owner, usize::MAX);
     sys!(nr::FCHOWNAT, slave, kernel::Text::EMPTY.0, uid, gid, kernel::AT_EMPTY_PATH)?;
     machine.detail = "sendmsg";
-    machine.control.send_descriptor(record::TERMINAL, index, master)?;
+    machine.control.send_terminal(index, master)?;
     kernel::close(master);
     machine.fill(op.b, slave)
 }

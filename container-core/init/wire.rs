@@ -188,6 +188,10 @@ pub mod code {
     pub const PERSONALITY: u32 = 68;
     pub const KEYRING: u32 = 69;
     pub const SECCOMP_LISTEN: u32 = 72;
+    pub const SUPERVISE_STREAM: u32 = 82;
+    pub const SUPERVISE_LOG: u32 = 83;
+    pub const SUPERVISE_CGROUP: u32 = 84;
+    pub const SUPERVISE: u32 = 85;
 }
 
 /// What [`code::TARGET`] makes where nothing is: bits of its `c`.

@@ -89,6 +89,7 @@ pub mod rlimit;
 pub mod runtime;
 pub mod scheduling;
 pub mod seccomp;
+pub mod supervisor;
 mod sys;
 pub mod terminal;
 pub mod user;

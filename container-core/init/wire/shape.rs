@@ -130,6 +130,12 @@ pub const fn shape(code: u32) -> Option<Shape> {
         code::INIT => Shape { x: Any, s: raw(8, 0, MAX_FILTER), ..NONE },
         code::CLOSE_FROM => Shape { a: Max(4096), ..NONE },
         code::ACCEPT => Shape { a: Takes, ..NONE },
+        code::SUPERVISE_STREAM => Shape { a: Takes, b: Max(2), ..NONE },
+        code::SUPERVISE_LOG => {
+            Shape { a: Takes, b: Takes, c: Max(1), x: Any, t: Bytes::SomeList, ..NONE }
+        }
+        code::SUPERVISE_CGROUP => Shape { a: Takes, ..NONE },
+        code::SUPERVISE => Shape { a: Takes, b: Takes, c: Takes, x: Bits(0x7e02_0000), ..NONE },
         code::CHECK_EXEC => Shape { s: Bytes::SomeList, ..NONE },
         code::SCHEDULER => Shape { s: raw(8, 7, 7), ..NONE },
         code::IO_PRIORITY => Shape { a: Max(0xffff), ..NONE },

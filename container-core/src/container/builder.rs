@@ -19,6 +19,7 @@ use crate::namespace::{NamespaceKind, Namespaces};
 use crate::plan::Plan;
 use crate::process::{Output, ProcessBuilder, RdtStep, Stdio, WindowSize};
 use crate::seccomp::{Filter, Program};
+use crate::supervisor::Supervision;
 use crate::user::UserSpec;
 
 /// The longest id; also the longest host name, which defaults to it.
@@ -219,6 +220,17 @@ impl ContainerBuilder {
     /// A terminal of its own in place of the three streams.
     pub fn terminal(self, size: WindowSize) -> Self {
         self.process(|process| process.terminal(size))
+    }
+
+    /// Puts a [supervisor](crate::supervisor) between the calling process and
+    /// the container: its output, terminal and exit status outlive the caller.
+    ///
+    /// A standard stream that would be the caller's own ([`Stdio::Inherit`]) or
+    /// a pipe to the caller ([`Stdio::Pipe`]) is the supervisor's then; so is
+    /// the terminal. Standard input stays empty unless it is
+    /// [asked for](Self::stdin) as a pipe.
+    pub fn supervised(self, supervision: Supervision) -> Self {
+        self.process(|process| process.supervised(supervision))
     }
 
     /// Makes a cgroup with these limits for it, named `container-ID`, and

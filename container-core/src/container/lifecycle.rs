@@ -182,6 +182,19 @@ impl Container<Running> {
         self.parts.kill()
     }
 
+    /// Leaves it to itself: it runs on when this value is dropped, and when the
+    /// calling process ends. Returns the id of its first process.
+    ///
+    /// That makes sense with a [supervisor](crate::supervisor), which keeps its
+    /// streams and its exit status. What was made for it stays: its cgroup is
+    /// for whoever deletes the container to remove. As long as the calling
+    /// process lives it is the supervisor's parent (without one, the
+    /// container's): unless somebody waits for it, it stays a zombie at its end.
+    pub fn detach(mut self) -> u32 {
+        self.parts.let_go();
+        self.parts.process.id()
+    }
+
     /// Waits for the end of its program; from any number of threads.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What a container consists of, in every state, and how it goes.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use nix::fcntl::{OFlag, open};
@@ -57,9 +57,10 @@ impl Parts {
         // Not reaped by us yet, so the number can't be another's; it may have
         // ended, and then its namespaces are no use.
         match self.process.try_wait()? {
-            None => Ok(opened),
-            Some(status) => {
-                let reason = format!("the container has ended: {status}");
+            None if self.process.is_there() => Ok(opened),
+            ended => {
+                let status = ended.map_or_else(String::new, |status| format!(": {status}"));
+                let reason = format!("the container has ended{status}");
                 Err(Error::with(ErrorKind::WrongState, "open", name.to_owned(), reason))
             }
         }
@@ -76,7 +77,7 @@ impl Parts {
         self.check_not_paused()?;
         let pidfd = self
             .process
-            .as_fd()
+            .pidfd()
             .try_clone_to_owned()
             .map_err(|error| Error::os("dup", "pidfd", error))?;
         let root = self.open_proc("root", OFlag::O_PATH | OFlag::O_DIRECTORY)?;
@@ -168,6 +169,14 @@ impl Parts {
         self.description.intel_rdt.take().map_or(Ok(()), |step| step.rdt.remove(&step.container))
     }
 
+    /// Leaves it alone when this value is dropped; what was made for it stays.
+    pub(super) fn let_go(&mut self) {
+        self.process.let_live();
+        if let Some(cgroup) = self.owned_cgroup.take() {
+            let _ = cgroup.release();
+        }
+    }
+
     /// Every process of its own cgroup, frozen or not.
     fn kill_all(&self) -> Result<()> {
         self.owned_cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.kill())
@@ -176,6 +185,9 @@ impl Parts {
 
 impl Drop for Parts {
     fn drop(&mut self) {
+        if self.process.is_detached() {
+            return;
+        }
         // A frozen process of cgroup v1 does not die by a signal alone.
         if self.owned_cgroup.is_some() {
             let _ = self.kill_all();

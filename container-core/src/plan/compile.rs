@@ -8,7 +8,8 @@ use super::op::Op;
 use super::streams::{count_slots, streams};
 use super::validate::{absolute, c_string};
 use super::{
-    HostSteps, Plan, attributes, credentials, encode, mounts, notifications, sysctl, validate, wire,
+    HostSteps, Plan, attributes, credentials, encode, mounts, notifications, supervise, sysctl,
+    validate, wire,
 };
 use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
@@ -50,7 +51,14 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
     let mappings = host.mappings.clone();
     let context = mounts::Context::new(description, mappings.as_ref(), can_mknod, as_root)?;
     host.mounts = context.host_mounts().to_vec();
-    let mut assembly = Assembly::new(stdio, descriptors(description), host.mounts.len() as u32);
+    let opened = supervise::count_slots(description, &streams);
+    let cgroup = supervise::cgroup_of(description, &host)?;
+    let mut descriptors = descriptors(description);
+    descriptors.extend(cgroup.clone());
+    let mut assembly = Assembly::new(stdio + opened, descriptors, host.mounts.len() as u32);
+    let why = "exec keeps the signals that the host ignored";
+    assembly.push(Op::ResetSignals, why);
+    supervise::add(&mut assembly, description, &host, &streams, stdio, cgroup.as_ref())?;
     let scope = Scope { description, caller: &caller, host: &host, user: user.as_ref() };
     let second_clone = scope.add_namespaces(&mut assembly)?;
     scope.add_identity(&mut assembly);
@@ -71,6 +79,11 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
         let words = wire::Refusal::words(refusal as i32);
         Error::invalid("check plan", format!("operation {op}"), words)
     })?;
+    let outside = |uid| match &host.mappings {
+        Some(mappings) => mappings.uids.to_outside(uid),
+        None => Some(uid),
+    };
+    let stream_owner = user.as_ref().and_then(|user| outside(user.uid()));
     Ok(Plan {
         steps: assembly.steps,
         bytes,
@@ -83,6 +96,8 @@ pub(crate) fn compile(description: &Description) -> Result<Plan> {
         companions: description.enter.as_ref().map(|enter| Arc::clone(&enter.companions)),
         second_clone,
         listener,
+        supervision: description.supervision.clone(),
+        stream_owner,
     })
 }
 
@@ -231,7 +246,6 @@ impl Scope<'_> {
     /// Joins, entry by pidfd, what the clone could not make, second clone.
     fn add_namespaces(&self, assembly: &mut Assembly) -> Result<bool> {
         let description = self.description;
-        assembly.push(Op::ResetSignals, "exec keeps the signals that the host ignored");
         attributes::add_early(assembly, description)?;
         if self.host.waits {
             assembly.push(Op::WaitHost, "until the parent has written id maps and cgroup");

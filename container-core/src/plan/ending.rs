@@ -41,7 +41,9 @@ impl Scope<'_> {
         let exec = exec::exec(description, self.user)?;
         self.add_wait(assembly, &exec)?;
         let mut late = credentials::late_filter(description);
-        let death = description.parent_death_signal.map(|signal| signal as u32);
+        // Nobody would keep what it writes, nor its exit status.
+        let supervised = description.supervision.as_ref().map(|_| libc::SIGKILL);
+        let death = description.parent_death_signal.or(supervised).map(|signal| signal as u32);
         if description.init {
             if let Some(signal) = death {
                 assembly.push(Op::ParentDeath(signal), "the init's, when the spawning thread ends");

@@ -30,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::idmap::IdMappings;
 use crate::net_device::NetDevice;
 use crate::process::{self, Companions, ExitStatus, Output, Process, RdtStep, Stdio};
+use crate::supervisor::Supervision;
 
 mod assemble;
 mod attributes;
@@ -43,6 +44,7 @@ mod notifications;
 mod op;
 mod root_files;
 mod streams;
+mod supervise;
 mod sysctl;
 mod validate;
 mod way_out;
@@ -58,6 +60,7 @@ pub(crate) use credentials::resolve_user;
 pub(crate) use mounts::{HostMount, IdSource, maps_tty_group};
 pub(crate) use notifications::Handover;
 pub(crate) use op::Event;
+pub(crate) use supervise::kept_streams;
 pub(crate) use sysctl::check as check_sysctls;
 pub use words::StartWords;
 
@@ -140,6 +143,10 @@ pub struct Plan {
     pub(crate) second_clone: bool,
     /// What becomes of the listener of a filter that notifies.
     pub(crate) listener: Option<Handover>,
+    /// A supervisor is cloned in its place, which makes it.
+    pub(crate) supervision: Option<Supervision>,
+    /// The user, as the host sees it, who is to own the streams' pipes.
+    pub(crate) stream_owner: Option<u32>,
 }
 
 impl Plan {
@@ -196,7 +203,8 @@ impl Plan {
 
     /// The call that makes the process.
     pub(crate) fn clone_call(&self) -> String {
-        format!("clone3 {}", clone_flag_names(&self.host))
+        let supervised = self.supervision.is_some().then(HostSteps::default);
+        format!("clone3 {}", clone_flag_names(supervised.as_ref().unwrap_or(&self.host)))
     }
 
     /// Makes a process of it; what

@@ -14,6 +14,7 @@ mod credential;
 mod file;
 mod mount;
 mod process;
+mod supervise;
 
 /// A register of the init that holds a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +247,27 @@ pub(crate) enum Op {
     MemoryPolicy(MemoryPolicy),
     Personality(Personality),
     Keyring(CString),
+    SuperviseStream {
+        slot: Slot,
+        which: u32,
+    },
+    SuperviseLog {
+        file: Slot,
+        directory: Slot,
+        cri: bool,
+        max_size: u64,
+        names: Vec<CString>,
+    },
+    SuperviseCgroup {
+        slot: Slot,
+        path: String,
+    },
+    Supervise {
+        directory: Slot,
+        exit_file: Slot,
+        listener: Slot,
+        flags: u64,
+    },
     Accept(Slot),
     CheckExec(Vec<CString>),
     Exec {
@@ -263,6 +285,7 @@ impl Op {
             .or_else(|| self.encode_file(to))
             .or_else(|| self.encode_credential(to))
             .or_else(|| self.encode_attribute(to))
+            .or_else(|| self.encode_supervise(to))
             .unwrap_or_default()
     }
 
@@ -274,6 +297,7 @@ impl Op {
             .or_else(|| self.name_file())
             .or_else(|| self.name_credential())
             .or_else(|| self.name_attribute())
+            .or_else(|| self.name_supervise())
             .unwrap_or_default()
     }
 }

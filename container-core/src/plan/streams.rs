@@ -5,6 +5,7 @@ use std::ffi::CString;
 use super::assemble::Assembly;
 use super::compile::Scope;
 use super::op::{Op, Slot};
+use super::supervise::supervised;
 use super::validate::absolute;
 use super::wire::target;
 use crate::error::{Error, Result};
@@ -17,7 +18,8 @@ pub(super) fn streams(description: &Description) -> [Stdio; 3] {
     if description.terminal.is_some() {
         return [Stdio::Inherit, Stdio::Inherit, Stdio::Inherit];
     }
-    description.streams.clone()
+    let streams = description.streams.clone();
+    if description.supervision.is_some() { supervised(streams) } else { streams }
 }
 
 /// How many of them get a slot.
@@ -33,10 +35,12 @@ impl Scope<'_> {
     /// Puts the standard streams and passed descriptors in their places.
     pub(super) fn add_streams(&self, assembly: &mut Assembly) -> Result<Option<Slot>> {
         let streams = streams(self.description);
-        let first = count_slots(&streams);
         // Before the terminal is opened, which takes the lowest free number.
-        for (index, _) in self.description.passed.iter().enumerate() {
-            let op = Op::Dup { slot: Slot(first + index as u32), to: 3 + index as u32 };
+        for (index, passed) in self.description.passed.iter().enumerate() {
+            let slot = assembly.slot_of(passed).ok_or_else(|| {
+                Error::invalid("make plan", "passed descriptor", "a descriptor without a slot")
+            })?;
+            let op = Op::Dup { slot, to: 3 + index as u32 };
             assembly.push(op, "a descriptor passed on purpose");
         }
         let mut terminal = None;

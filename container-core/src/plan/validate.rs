@@ -18,6 +18,9 @@ pub(super) fn check(description: &Description) -> Result<()> {
     check_namespaces(description)?;
     mounts::check(description)?;
     sysctl::check(description)?;
+    if let Some(supervision) = &description.supervision {
+        supervision.check()?;
+    }
     check_net_devices(description)?;
     check_limits(description)
 }

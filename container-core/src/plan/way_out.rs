@@ -97,6 +97,16 @@ pub(super) fn way_out(op: &Op, errno: i32) -> Option<&'static str> {
             "run as root, or in a user namespace that owns it"
         }
         (Op::Mknod { .. } | Op::DeviceNode { .. }, libc::EPERM) => "making devices takes CAP_MKNOD",
+        (Op::Supervise { .. }, libc::EPERM) => {
+            "new namespaces take CAP_SYS_ADMIN: run as root, or add a new user namespace"
+        }
+        (Op::Supervise { .. }, libc::ENOSPC | libc::EUSERS) => {
+            "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
+        }
+        (Op::Supervise { .. }, libc::EINVAL) => "the kernel lacks one of these namespaces",
+        (Op::Supervise { .. }, libc::EAGAIN) => {
+            "a limit on processes is reached: RLIMIT_NPROC or pids.max"
+        }
         _ => return None,
     })
 }

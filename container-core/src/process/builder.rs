@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::namespace::Namespaces;
 use crate::plan::{self, Plan};
 use crate::scheduling::CpuAffinity;
+use crate::supervisor::Supervision;
 
 mod attributes;
 mod isolation;
@@ -86,6 +87,7 @@ impl ProcessBuilder {
                 cgroup: None,
                 waits_for_start: false,
                 start_socket: None,
+                supervision: None,
             },
         }
     }
@@ -213,6 +215,11 @@ impl ProcessBuilder {
     pub fn wait_on_socket(mut self, listener: impl Into<OwnedFd>) -> Self {
         self.description.start_socket = Some(Arc::new(listener.into()));
         self.wait_for_start()
+    }
+
+    pub(crate) fn supervised(mut self, supervision: Supervision) -> Self {
+        self.description.supervision = Some(supervision);
+        self
     }
 
     /// Compiles the description. Nothing is touched but files that the

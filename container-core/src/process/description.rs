@@ -17,6 +17,7 @@ use crate::net_device::NetDevice;
 use crate::rlimit::Rlimit;
 use crate::scheduling::{CpuAffinity, IoPriority, MemoryPolicy, Personality, Scheduler};
 use crate::seccomp::{Program, SeccompListener};
+use crate::supervisor::Supervision;
 use crate::user::UserSpec;
 
 /// Namespaces of a running process to enter, all by one descriptor of it.
@@ -108,6 +109,7 @@ pub(crate) struct Description {
     pub(crate) passed: Vec<Arc<OwnedFd>>,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) waits_for_start: bool,
+    pub(crate) supervision: Option<Supervision>,
     /// The listening socket over which another process starts it.
     pub(crate) start_socket: Option<Arc<OwnedFd>>,
 }

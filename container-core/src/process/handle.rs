@@ -12,11 +12,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use std::process::{ExitStatus, Output};
 
+use super::clone::Born;
 use super::companions::{Companions, deadline, poll_timeout};
 use super::spawn;
+use super::supervised::Supervisor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
 use crate::seccomp::Listener;
+use crate::supervisor::Opened;
 use crate::sys;
 use crate::terminal::{WindowSize, set_window_size};
 
@@ -34,6 +37,8 @@ pub(super) struct Streams {
 pub(crate) struct Inner {
     pid: u32,
     pidfd: OwnedFd,
+    /// Who keeps its status: it is the supervisor's child, not ours.
+    supervisor: Option<Supervisor>,
     status: Mutex<Option<ExitStatus>>,
 }
 
@@ -46,6 +51,10 @@ impl Inner {
     pub(super) fn reap(&self) -> Result<Option<ExitStatus>> {
         let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some() {
+            return Ok(*known);
+        }
+        if let Some(supervisor) = &self.supervisor {
+            *known = self.status_by(supervisor)?;
             return Ok(*known);
         }
         let found = match sys::wait_pidfd(self.as_fd(), libc::WEXITED | libc::WNOHANG) {
@@ -61,6 +70,26 @@ impl Inner {
         };
         *known = found.map(ExitStatus::from_raw);
         Ok(*known)
+    }
+
+    /// Reaps the supervisor if it has ended, and reads what it has left.
+    fn status_by(&self, supervisor: &Supervisor) -> Result<Option<ExitStatus>> {
+        match sys::wait_pidfd(self.as_fd(), libc::WEXITED | libc::WNOHANG) {
+            Ok(None) => return Ok(None),
+            Ok(Some(_)) => {}
+            // Reaped by somebody else, or still there.
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                if !self.is_readable() {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(Error::os("waitid", self.pid.to_string(), error)),
+        }
+        supervisor.status()?.map(Some).ok_or_else(|| {
+            let reason = "its supervisor has ended without writing the status down";
+            Error::with(ErrorKind::NotFound, "wait", self.pid.to_string(), reason)
+                .hint("it was killed, or the container never started")
+        })
     }
 
     fn lost(&self) -> Error {
@@ -90,9 +119,18 @@ impl Inner {
 }
 
 impl AsFd for Inner {
+    /// What tells of the end, and by then of the status.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.supervisor.as_ref().map_or(self.pidfd.as_fd(), |supervisor| supervisor.pidfd.as_fd())
     }
+}
+
+/// What a created process waits with.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) control: UnixStream,
+    pub(super) plan: Plan,
+    pub(super) files: Option<Opened>,
 }
 
 /// A running (or ended, or created) process, owned by a pidfd.
@@ -109,7 +147,7 @@ pub struct Process {
     inner: Arc<Inner>,
     streams: Streams,
     /// While created and not started.
-    waiting: Mutex<Option<(UnixStream, Plan)>>,
+    waiting: Mutex<Option<Waiting>>,
     /// Of a container: processes executed inside, to be reaped before it ends.
     companions: Option<Arc<Companions>>,
     detached: bool,
@@ -117,14 +155,13 @@ pub struct Process {
 
 impl Process {
     pub(super) fn new(
-        pid: u32,
-        pidfd: OwnedFd,
+        born: Born,
+        supervisor: Option<Supervisor>,
         streams: Streams,
-        control: Option<UnixStream>,
-        plan: &Plan,
+        waiting: Option<Waiting>,
     ) -> Self {
-        let waiting = Mutex::new(control.map(|control| (control, plan.clone())));
-        let inner = Arc::new(Inner { pid, pidfd, status: Mutex::new(None) });
+        let (Born { pid, pidfd }, waiting) = (born, Mutex::new(waiting));
+        let inner = Arc::new(Inner { pid, pidfd, supervisor, status: Mutex::new(None) });
         Self { inner, streams, waiting, companions: None, detached: false }
     }
 
@@ -145,13 +182,29 @@ impl Process {
         self.inner.pid
     }
 
+    /// The descriptor of the process itself, whoever waits for it.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.inner.pidfd.as_fd()
+    }
+
+    /// Whether its number is still its own: for an ended process of a
+    /// supervisor's that may not be so.
+    pub(crate) fn is_there(&self) -> bool {
+        let mut fds = [PollFd::new(self.pidfd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready == 0)
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached
+    }
+
     /// Runs the program of a process that was created to wait for it.
     pub(crate) fn start(&self) -> Result<()> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         match waiting {
-            Some((control, plan)) => {
+            Some(waiting) => {
                 // Without its listener it must not go on.
-                let listener = spawn::start(&plan, &control, self.inner.pid).inspect_err(|_| {
+                let listener = spawn::start(waiting, self.inner.pid).inspect_err(|_| {
                     let _ = self.kill();
                 })?;
                 if listener.is_some() {
@@ -227,7 +280,7 @@ impl Process {
     /// [`ErrorKind::NotFound`] once it has been waited for; until then a signal
     /// to an ended process goes nowhere.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        sys::signal_pidfd(self.inner.as_fd(), signal)
+        sys::signal_pidfd(self.pidfd(), signal)
             .map_err(|error| Error::os("pidfd_send_signal", format!("signal {signal}"), error))
     }
 

@@ -10,12 +10,13 @@ use nix::sys::socket::{MsgFlags, send};
 
 use super::clone::{self, Birth, Born};
 use super::lent::Lent;
-use super::stdio;
-use super::{host_mounts, image, mappings};
+use super::receive::Receiver;
+use super::{host_mounts, image, mappings, stdio, supervised};
 use crate::capability::CapabilitySet;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
 use crate::plan::wire;
+use crate::plan::{Plan, kept_streams};
+use crate::supervisor::Opened;
 
 /// The byte that lets a waiting init go on.
 pub(super) const GO: &[u8] = &[1];
@@ -23,25 +24,40 @@ pub(super) const GO: &[u8] = &[1];
 /// A cloned process that is killed and reaped unless it becomes a
 /// [`Process`](super::Process).
 #[derive(Debug)]
-pub(super) struct Unborn(Option<Born>);
+pub(super) struct Unborn {
+    born: Option<Born>,
+    /// Its supervisor, whose child it is, not ours.
+    supervisor: Option<OwnedFd>,
+}
 
 impl Unborn {
     pub(super) fn new(born: Born) -> Self {
-        Self(Some(born))
+        Self { born: Some(born), supervisor: None }
     }
 
     pub(super) fn finish(mut self) -> Option<Born> {
-        self.0.take()
+        self.born.take()
+    }
+
+    /// Goes on as the process that this one, its supervisor, has made.
+    fn becomes(&mut self, made: OwnedFd) {
+        let made = Born { pid: pid_of(&made).unwrap_or(0), pidfd: made };
+        self.supervisor = self.born.replace(made).map(|supervisor| supervisor.pidfd);
+    }
+
+    /// The supervisor, to be kept with the process that is finished.
+    pub(super) fn take_supervisor(&mut self) -> Option<OwnedFd> {
+        self.supervisor.take()
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.0.as_ref().map_or(0, |born| born.pid)
+        self.born.as_ref().map_or(0, |born| born.pid)
     }
 
     /// Learns the number of a process that came as a pidfd; 0 if it has ended
     /// and is reaped, as in a host that ignores `SIGCHLD`.
     pub(super) fn find_pid(&mut self) {
-        if let Some(born) = &mut self.0 {
+        if let Some(born) = &mut self.born {
             born.pid = pid_of(&born.pidfd).unwrap_or(0);
         }
     }
@@ -49,26 +65,29 @@ impl Unborn {
     /// Waits for its end and reaps it.
     pub(super) fn wait(mut self) -> Result<crate::sys::WaitStatus> {
         let failed = |error| Error::os("waitid", "", error);
-        let status = match &self.0 {
+        let status = match &self.born {
             Some(born) => crate::sys::wait_pidfd(born.pidfd.as_fd(), libc::WEXITED),
             None => Ok(None),
         };
-        let status = match (status, &self.0) {
+        let status = match (status, &self.born) {
             (Err(error), Some(born)) if error.raw_os_error() == Some(libc::ECHILD) => {
                 crate::sys::exit_status_of(born.pidfd.as_fd()).ok_or_else(|| failed(error))?
             }
             (status, _) => status.map_err(failed)?.unwrap_or_default(),
         };
-        self.0 = None;
+        self.born = None;
         Ok(status)
     }
 }
 
 impl Drop for Unborn {
     fn drop(&mut self) {
-        if let Some(born) = &self.0 {
+        if let Some(born) = &self.born {
             let _ = crate::sys::signal_pidfd(born.pidfd.as_fd(), libc::SIGKILL);
             let _ = crate::sys::wait_pidfd(born.pidfd.as_fd(), libc::WEXITED);
+        }
+        if let Some(supervisor) = &self.supervisor {
+            supervised::end(supervisor);
         }
     }
 }
@@ -81,6 +100,10 @@ pub(super) struct Launched {
     /// Our ends of the standard streams that are pipes.
     pub(super) streams: OurEnds,
     pub(super) lent: Lent,
+    /// What its supervisor keeps it in.
+    pub(super) files: Option<Opened>,
+    /// What the init has said already.
+    pub(super) early: Vec<u8>,
 }
 
 /// Clones, and does the host's part of the plan.
@@ -91,13 +114,24 @@ pub(super) fn launch(plan: &Plan) -> Result<Launched> {
     let (control, theirs) =
         UnixStream::pair().map_err(|error| Error::os("socketpair", "control", error))?;
     let theirs = above(Arc::new(theirs.into()), plan.reserved)?;
-    let (streams, slots) = fill_slots(plan)?;
+    // Removed, where it comes to that, after the processes.
+    let files = plan.supervision.as_ref().map(Opened::new).transpose()?;
+    let (streams, slots) = fill_slots(plan, files.as_ref())?;
     let message = launch_message(plan, &slots);
     let sent = send_what_fits(&control, &message)?;
-    let unborn = Unborn::new(make(plan, &image, &theirs, &slots)?);
+    let mut unborn = Unborn::new(make(plan, &image, &theirs, &slots)?);
     drop((theirs, slots));
-    let lent = prepare(plan, &unborn, &control, &message[sent..])?;
-    Ok(Launched { unborn, control, streams, lent })
+    let mut rest = &message[sent..];
+    let mut early = Vec::new();
+    if files.is_some() {
+        send_blocking(&control, rest);
+        rest = &[];
+        let mut receiver = Receiver::new(plan, &control, None);
+        unborn.becomes(receiver.run_until_forked()?);
+        early = receiver.kept;
+    }
+    let lent = prepare(plan, &unborn, &control, rest)?;
+    Ok(Launched { unborn, control, streams, lent, files, early })
 }
 
 /// In a frozen cgroup the child would stop at birth, and with it the calling
@@ -142,14 +176,26 @@ fn above(descriptor: Arc<OwnedFd>, reserved: u32) -> Result<Arc<OwnedFd>> {
 type OurEnds = [Option<OwnedFd>; 3];
 
 /// Opens the streams and collects the descriptors of the inherited slots: the
-/// child's ends, then what the plan owns, then the mounts opened for it.
-fn fill_slots(plan: &Plan) -> Result<(OurEnds, Vec<Arc<OwnedFd>>)> {
+/// child's ends, what the supervisor gets, then what the plan owns, then the
+/// mounts opened for it.
+fn fill_slots(plan: &Plan, files: Option<&Opened>) -> Result<(OurEnds, Vec<Arc<OwnedFd>>)> {
     let mut ours = [None, None, None];
     let mut slots = Vec::with_capacity(3 + plan.descriptors.len());
     for (index, stdio) in plan.streams.iter().enumerate() {
         if let Some(stream) = stdio::open(stdio, index)? {
             slots.push(above(stream.child, plan.reserved)?);
             ours[index] = stream.ours;
+        }
+    }
+    if let Some(files) = files {
+        for descriptor in files.descriptors() {
+            slots.push(above(Arc::clone(descriptor), plan.reserved)?);
+        }
+        for kept in kept_streams(&plan.streams) {
+            if let Some(end) = ours[kept].take() {
+                give_to(&end, plan.stream_owner);
+                slots.push(above(Arc::new(end), plan.reserved)?);
+            }
         }
     }
     for descriptor in &plan.descriptors {
@@ -159,6 +205,15 @@ fn fill_slots(plan: &Plan) -> Result<(OurEnds, Vec<Arc<OwnedFd>>)> {
         slots.push(above(Arc::new(mount), plan.reserved)?);
     }
     Ok((ours, slots))
+}
+
+/// A program may open its streams again by `/dev/stdout`, for which the pipe
+/// must be its user's. Only root can see to that.
+fn give_to(pipe: &OwnedFd, owner: Option<u32>) {
+    if nix::unistd::geteuid().is_root() {
+        let owner = owner.map(nix::unistd::Uid::from_raw);
+        let _ = nix::unistd::fchown(pipe, owner, None);
+    }
 }
 
 fn launch_message(plan: &Plan, slots: &[Arc<OwnedFd>]) -> Vec<u8> {
@@ -196,9 +251,11 @@ fn make(
     control_text.push(0);
     let mut keep: Vec<RawFd> = slots.iter().map(|slot| slot.as_raw_fd()).collect();
     keep.push(theirs.as_raw_fd());
+    // A supervisor stays outside: it makes the namespaces, in the cgroup.
+    let own = plan.supervision.is_none();
     let birth = Birth {
-        flags: plan.host.clone_flags,
-        cgroup: plan.host.born_in(),
+        flags: if own { plan.host.clone_flags } else { 0 },
+        cgroup: plan.host.born_in().filter(|_| own),
         control_text: &control_text,
         init: image.as_fd(),
         keep: &keep,

@@ -37,6 +37,7 @@ mod pivot_tests;
 mod receive;
 mod spawn;
 mod stdio;
+mod supervised;
 
 pub use builder::{DEFAULT_PATH, ProcessBuilder};
 pub use handle::{ExitStatus, Output, Process};

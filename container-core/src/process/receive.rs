@@ -42,6 +42,8 @@ pub(super) struct Receiver<'a> {
     pub(super) listener: Option<OwnedFd>,
     came_listener: Option<OwnedFd>,
     taker: Option<Taker<'a>>,
+    /// What came of records that were not looked at yet.
+    pub(super) kept: Vec<u8>,
 }
 
 impl<'a> Receiver<'a> {
@@ -61,7 +63,14 @@ impl<'a> Receiver<'a> {
             listener: None,
             came_listener: None,
             taker: None,
+            kept: Vec::new(),
         }
+    }
+
+    /// Goes on with what another receiver has left.
+    pub(super) fn after(mut self, kept: Vec<u8>) -> Self {
+        self.kept = kept;
+        self
     }
 
     /// Gives a listener to this one.
@@ -79,11 +88,12 @@ impl<'a> Receiver<'a> {
 
     /// Likewise for other events.
     pub(super) fn run_until(&mut self, events: &[Event], until_created: bool) -> Result<bool> {
-        let mut kept = Vec::new();
         let (mut failure, mut created) = (None, false);
+        let mut early = !self.kept.is_empty();
         loop {
-            let read = self.receive(&mut kept)?;
-            while let Some((record, text)) = take_record(&mut kept) {
+            let read = if early { self.kept.len() } else { self.receive()? };
+            early = false;
+            while let Some((record, text)) = take_record(&mut self.kept) {
                 match self.handle(record, &text) {
                     Ok(reached) => {
                         created |= events.iter().any(|event| reached == Some(*event as i32))
@@ -113,7 +123,24 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    fn receive(&mut self, kept: &mut Vec<u8>) -> Result<usize> {
+    /// Until a supervisor has made the process: its pidfd.
+    pub(super) fn run_until_forked(&mut self) -> Result<OwnedFd> {
+        loop {
+            let read = self.receive()?;
+            while let Some((record, text)) = take_record(&mut self.kept) {
+                self.handle(record, &text)?;
+                if let Some(forked) = self.forked.take() {
+                    return Ok(forked);
+                }
+            }
+            if read == 0 {
+                let reason = "it ended before the container's process was made";
+                return Err(Error::with(ErrorKind::Init, "supervisor", "", reason));
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<usize> {
         let mut buffer = [0u8; 512];
         let mut space = nix::cmsg_space!([RawFd; 2]);
         let (read, descriptors) = loop {
@@ -135,7 +162,7 @@ impl<'a> Receiver<'a> {
             }
             break (received.bytes, descriptors);
         };
-        kept.extend_from_slice(&buffer[..read]);
+        self.kept.extend_from_slice(&buffer[..read]);
         self.came.extend(descriptors);
         Ok(read)
     }

@@ -10,16 +10,17 @@
 //! ```
 
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Mutex;
 
 use super::clone::Born;
-use super::handle::{ExitStatus, Output, Process, Streams, read_both};
+use super::handle::{ExitStatus, Output, Process, Streams, Waiting, read_both};
 use super::launch::{GO, Launched, Unborn, launch, send_blocking};
 use super::receive::Receiver;
+use super::supervised::Supervisor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Event, Plan};
+use crate::supervisor::Opened;
 
 /// Makes the process that the plan describes; returns when its program has
 /// been executed, or waits to be started.
@@ -34,9 +35,9 @@ pub(crate) fn spawn_with(
     plan: &Plan,
     before_pivot: impl FnOnce(u32) -> Result<()>,
 ) -> Result<Process> {
-    let Launched { unborn, control, streams, lent } = launch(plan)?;
+    let Launched { files, unborn, control, streams, lent, early } = launch(plan)?;
     let first = Some(unborn.pid()).filter(|_| !plan.second_clone);
-    let mut receiver = Receiver::new(plan, &control, first);
+    let mut receiver = Receiver::new(plan, &control, first).after(early);
     if plan.stops_before_pivot {
         receiver.run_until(&[Event::BeforePivot], true)?;
         let mut second = receiver.forked.take().map(|pidfd| Unborn::new(Born { pid: 0, pidfd }));
@@ -51,12 +52,22 @@ pub(crate) fn spawn_with(
     let Receiver { forked, terminal, listener, .. } = receiver;
     let second = forked.map(|pidfd| Unborn::new(Born { pid: 0, pidfd }));
     let created = created?;
-    let born = take_over(plan, unborn, second)?;
+    let directory = files.as_ref().map(Opened::directory);
+    let (born, supervisor) = take_over(plan, unborn, second)?;
+    let supervisor =
+        supervisor.zip(directory).map(|(pidfd, directory)| Supervisor { pidfd, directory });
     // Over a start socket anyone starts it; the init has let go of this one.
     let waits_here = created && !plan.has_start_socket();
-    let control = waits_here.then_some(control);
+    let waiting = if waits_here {
+        Some(Waiting { control, plan: plan.clone(), files })
+    } else {
+        if let Some(files) = files {
+            files.keep();
+        }
+        None
+    };
     let streams = Streams { ours: streams, terminal, listener: Mutex::new(listener) };
-    let process = Process::new(born.pid, born.pidfd, streams, control, plan);
+    let process = Process::new(born, supervisor, streams, waiting);
     if let Some(companions) = &plan.companions {
         process.join(companions)?;
     }
@@ -67,11 +78,11 @@ pub(crate) fn spawn_with(
 /// Runs it to its end. The caller is woken once, at the end: what spawning
 /// would have told (that the program was executed, or why not) is read then.
 pub(crate) fn run(plan: &Plan) -> Result<Output> {
-    let stops = plan.waits_for_start || plan.stops_before_pivot;
+    let stops = plan.waits_for_start || plan.stops_before_pivot || plan.supervision.is_some();
     if plan.second_clone || stops || plan.listener.is_some() {
         return spawn(plan)?.wait_with_output();
     }
-    let Launched { unborn, control, streams: [stdin, stdout, stderr], lent } = launch(plan)?;
+    let Launched { unborn, control, streams: [stdin, stdout, stderr], lent, .. } = launch(plan)?;
     drop(stdin);
     let (stdout, stderr) = read_both(stdout.map(Into::into), stderr.map(Into::into))
         .map_err(|error| Error::os("read", "standard output and error", error))?;
@@ -83,21 +94,35 @@ pub(crate) fn run(plan: &Plan) -> Result<Output> {
 
 /// Lets a created process run its program; see [`Process::start`]. Returns the
 /// listener of its filter, if it notifies and no agent has it.
-pub(super) fn start(plan: &Plan, control: &UnixStream, pid: u32) -> Result<Option<OwnedFd>> {
-    send_blocking(control, GO);
-    let mut receiver = Receiver::new(plan, control, Some(pid));
+pub(super) fn start(waiting: Waiting, pid: u32) -> Result<Option<OwnedFd>> {
+    let Waiting { control, plan, files } = waiting;
+    send_blocking(&control, GO);
+    let mut receiver = Receiver::new(&plan, &control, Some(pid));
     receiver.run(false)?;
+    if let Some(files) = files {
+        files.keep();
+    }
     Ok(receiver.listener)
 }
 
 /// The process to hand out: the second clone, if there was one.
-fn take_over(plan: &Plan, unborn: Unborn, second: Option<Unborn>) -> Result<Born> {
+fn take_over(
+    plan: &Plan,
+    mut unborn: Unborn,
+    second: Option<Unborn>,
+) -> Result<(Born, Option<OwnedFd>)> {
     let lost = || Error::with(ErrorKind::Init, "clone", "second process", "the init did not say");
+    let supervisor = unborn.take_supervisor();
     if !plan.second_clone {
-        return unborn.finish().ok_or_else(lost);
+        return unborn.finish().ok_or_else(lost).map(|born| (born, supervisor));
     }
-    let _ = unborn.wait();
+    if supervisor.is_some() {
+        // It has something to tell its parent yet, who reaps it.
+        let _ = unborn.finish();
+    } else {
+        let _ = unborn.wait();
+    }
     let mut second = second.ok_or_else(lost)?;
     second.find_pid();
-    second.finish().ok_or_else(lost)
+    second.finish().ok_or_else(lost).map(|born| (born, supervisor))
 }

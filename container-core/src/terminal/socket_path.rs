@@ -43,34 +43,63 @@ fn in_directory(directory: &impl AsRawFd, name: &OsStr) -> PathBuf {
     Path::new(&format!("/proc/thread-self/fd/{}", directory.as_raw_fd())).join(name)
 }
 
-/// A client's end of the socket at `path`.
+/// A client's end of the stream socket at `path`.
 pub(crate) fn connect(path: &Path) -> Result<UnixStream> {
-    check(path)?;
-    Address::of(path)
-        .and_then(|address| UnixStream::connect(&address.path))
-        .map_err(|error| Error::os("connect", path.to_string_lossy(), error))
+    connect_as(path, SockType::Stream).map(UnixStream::from)
 }
 
-/// A listening socket at `path`, for its owner alone.
+/// A client's end of the socket at `path` that keeps messages apart.
+pub(crate) fn connect_packets(path: &Path) -> Result<OwnedFd> {
+    connect_as(path, SockType::SeqPacket)
+}
+
+fn connect_as(path: &Path, kind: SockType) -> Result<OwnedFd> {
+    check(path)?;
+    let failed = |step: &'static str, error| Error::os(step, path.to_string_lossy(), error);
+    let address = Address::of(path).map_err(|error| failed("connect", error))?;
+    let connected = || {
+        let client = socket::socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)
+            .map_err(|error| ("socket", error))?;
+        let address = UnixAddr::new(&address.path).map_err(|error| ("connect", error))?;
+        loop {
+            match socket::connect(client.as_raw_fd(), &address) {
+                Err(Errno::EINTR) => {}
+                other => return other.map(|()| client).map_err(|error| ("connect", error)),
+            }
+        }
+    };
+    connected().map_err(|(step, error): (_, Errno)| failed(step, error.into()))
+}
+
+/// A listening stream socket at `path`, for its owner alone.
 pub(crate) fn bind(path: &Path) -> Result<UnixListener> {
+    bind_as(path, SockType::Stream).map(UnixListener::from)
+}
+
+/// Likewise, one that keeps messages apart.
+pub(crate) fn bind_packets(path: &Path) -> Result<OwnedFd> {
+    bind_as(path, SockType::SeqPacket)
+}
+
+fn bind_as(path: &Path, kind: SockType) -> Result<OwnedFd> {
     check(path)?;
     let failed = |step: &'static str, error| Error::os(step, path.to_string_lossy(), error);
     let address = Address::of(path).map_err(|error| failed("bind", error))?;
-    listen_at(&address.path).map_err(|(step, error)| failed(step, error.into()))
+    listen_at(&address.path, kind).map_err(|(step, error)| failed(step, error.into()))
 }
 
-fn listen_at(path: &Path) -> Result<UnixListener, (&'static str, Errno)> {
+fn listen_at(path: &Path, kind: SockType) -> Result<OwnedFd, (&'static str, Errno)> {
     let step = |step| move |error| (step, error);
     let flags = SockFlag::SOCK_CLOEXEC;
-    let listener = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)
-        .map_err(step("socket"))?;
+    let listener =
+        socket::socket(AddressFamily::Unix, kind, flags, None).map_err(step("socket"))?;
     // The file that bind makes gets the socket's own mode: nobody else can
     // connect, not even before a chmod.
     fchmod(&listener, Mode::from_bits_truncate(0o600)).map_err(step("fchmod"))?;
     let address = UnixAddr::new(path).map_err(step("bind"))?;
     socket::bind(listener.as_raw_fd(), &address).map_err(step("bind"))?;
     socket::listen(&listener, Backlog::MAXCONN).map_err(step("listen"))?;
-    Ok(listener.into())
+    Ok(listener)
 }
 
 fn check(path: &Path) -> Result<()> {

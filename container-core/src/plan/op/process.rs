@@ -110,7 +110,7 @@ fn limit(value: u64) -> String {
     if value == u64::MAX { "unlimited".into() } else { value.to_string() }
 }
 
-fn namespace_names(flags: u64) -> String {
+pub(super) fn namespace_names(flags: u64) -> String {
     crate::namespace::NamespaceKind::ALL
         .into_iter()
         .filter(|kind| flags & kind.clone_flag() != 0)
