@@ -7,4 +7,5 @@ mod damage;
 mod exec;
 mod hooks;
 mod lifecycle;
+mod limits;
 mod support;

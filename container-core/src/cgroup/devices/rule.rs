@@ -146,7 +146,8 @@ impl DeviceRule {
     }
 
     /// What OCI runtimes allow after all rules of a spec: making any node, and using null,
-    /// zero, full, random, urandom, tty, console, ptmx, the pseudo-terminals and tun.
+    /// zero, full, random, urandom, tty, ptmx, the pseudo-terminals and tun. A container's
+    /// `/dev/console` is a pseudo-terminal; the number of the host's console is not among them.
     #[must_use]
     pub fn runtime_defaults() -> Vec<Self> {
         let use_of = |(major, minor): (u32, Option<u32>)| {
@@ -173,14 +174,13 @@ impl DeviceRule {
     }
 }
 
-const RUNTIME_DEVICES: [(u32, Option<u32>); 10] = [
+const RUNTIME_DEVICES: [(u32, Option<u32>); 9] = [
     (1, Some(3)),    // null
     (1, Some(5)),    // zero
     (1, Some(7)),    // full
     (1, Some(8)),    // random
     (1, Some(9)),    // urandom
     (5, Some(0)),    // tty
-    (5, Some(1)),    // console
     (5, Some(2)),    // ptmx
     (136, None),     // pts/*
     (10, Some(200)), // net/tun
