@@ -120,6 +120,19 @@ impl Hierarchy {
         }
     }
 
+    /// Opens what [`place`](Self::place) would make or has made.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where there is none.
+    pub(crate) fn placed(&self, placement: &Placement) -> Result<Cgroup> {
+        match placement {
+            Placement::Absolute(path) => self.open(path),
+            Placement::Relative(path) => self.around_own()?.open(&format!("/{path}")),
+            Placement::Default(name) => self.open(&self.delegation()?.path_of(name)?),
+        }
+    }
+
     /// The hierarchies as relative paths see them.
     fn around_own(&self) -> Result<Self> {
         self.rebased(|mount: &HierarchyMount| {

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::cgroups;
-use super::directory::Directory;
+use super::directory::{Directory, Lock};
 use super::enter;
 use super::identity::Identity;
 use super::record::{CONFIG_FILE, Record, STATE_FILE};
 use super::state::{State, Status};
 use super::stored::StoredContainer;
-use crate::cgroup::{Cgroup, OwnedCgroup};
+use crate::cgroup::{Cgroup, OwnedCgroup, Placement};
 use crate::container::ContainerBuilder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::hooks::{HookPoint, Hooks, run_all};
+use crate::hooks::{HookPoint, Hooks, run_all, run_past_failures};
 use crate::oci::Bundle;
 use crate::process::{Process, ProcessBuilder, Stdio, spawn_with, start};
 use crate::terminal::ConsoleSocket;
@@ -111,14 +111,14 @@ impl CreateOptions {
 /// A directory that is removed again unless the container comes to be.
 struct Claim<'a> {
     root: &'a Directory,
-    id: &'a str,
+    name: String,
     done: bool,
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if !self.done {
-            let _ = self.root.remove_child(self.id);
+            let _ = self.root.remove_child(&self.name);
         }
     }
 }
@@ -133,48 +133,102 @@ pub(super) fn create(
     let hooks = spec.hooks().as_ref().map_or(Ok(Hooks::new()), Hooks::from_oci)?;
     let terminal = spec.process().as_ref().is_some_and(|it| it.terminal() == Some(true));
     options.check_terminal(terminal)?;
+    if root.stat(id).is_some() {
+        return Err(taken(id));
+    }
     let builder = describe(bundle, id, options)?;
     // A description that can't be is refused before anything is made.
     builder.plan()?;
     let mut record = Record::new(id, bundle)?;
     let placement = cgroups::placement(spec, id)?;
 
-    let directory = root.make_child(id).map_err(|error| taken(error, id))?;
-    let mut claim = Claim { root, id, done: false };
-    let lock = directory.lock()?;
-    directory.replace(CONFIG_FILE, bundle.to_json().as_bytes())?;
-    record.write(&directory)?;
-    let cgroup = cgroups::make(&placement, builder.wanted_resources())?;
-    record.cgroup = cgroup.as_deref().map(Cgroup::record);
-    record.write(&directory)?;
-    let (process, terminal) =
-        make_process(builder, &directory, cgroup.as_ref(), &mut record, &hooks)?;
-    publish(&directory, &record, options, terminal.as_ref())?;
+    let (mut claim, directory, lock) = claim(root, &record, bundle)?;
+    let made = fill(&directory, builder, &placement, &mut record, &hooks, options);
+    let Made { mut process, terminal, cgroup } = match made {
+        Ok(made) => made,
+        Err(error) => {
+            drop((claim, lock));
+            return Err(told_of(&record, &hooks, error));
+        }
+    };
     drop(lock);
     claim.done = true;
-    if let Some(cgroup) = cgroup {
-        let _ = cgroup.release();
-    }
-    let terminal = Mutex::new(terminal.filter(|_| options.keeps_terminal));
-    let mut process = process;
+    let _ = cgroup.map(OwnedCgroup::release);
     process.let_live();
     Ok(StoredContainer {
         root: Arc::clone(root),
         id: id.to_owned(),
         directory,
         process: Some(process),
-        terminal,
+        terminal: Mutex::new(terminal.filter(|_| options.keeps_terminal)),
     })
 }
 
-fn taken(error: Error, id: &str) -> Error {
-    match error.kind() {
-        ErrorKind::AlreadyExists => {
-            let reason = "a container with this id exists";
-            Error::with(ErrorKind::AlreadyExists, "create", id, reason)
-        }
+/// The container's directory: in sight once it is locked and has a state.
+fn claim<'a>(
+    root: &'a Directory,
+    record: &Record,
+    bundle: &Bundle,
+) -> Result<(Claim<'a>, Directory, Lock)> {
+    let (name, mut directory) = root.make_draft()?;
+    let mut claim = Claim { root, name, done: false };
+    let lock = directory.make_lock()?;
+    directory.replace(CONFIG_FILE, bundle.to_json().as_bytes())?;
+    record.write(&directory)?;
+    root.publish(&claim.name, &mut directory, &record.id).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => taken(&record.id),
+        _ => error,
+    })?;
+    claim.name.clone_from(&record.id);
+    Ok((claim, directory, lock))
+}
+
+/// What the container consists of, beside its directory; dropping it ends and removes it.
+struct Made {
+    process: Process,
+    terminal: Option<std::fs::File>,
+    cgroup: Option<OwnedCgroup>,
+}
+
+fn fill(
+    directory: &Directory,
+    builder: ContainerBuilder,
+    placement: &Placement,
+    record: &mut Record,
+    hooks: &Hooks,
+    options: &CreateOptions,
+) -> Result<Made> {
+    let cgroup = cgroups::make(placement, builder.wanted_resources())?;
+    record.cgroup = cgroup.as_deref().map(Cgroup::record);
+    record.write(directory)?;
+    let (process, terminal) = make_process(builder, directory, cgroup.as_ref(), record, hooks)?;
+    publish(directory, record, options, terminal.as_ref())?;
+    Ok(Made { process, terminal, cgroup })
+}
+
+/// All is undone, which ends the container's life as deletion does: the poststop hooks run if
+/// hooks of the creation did.
+fn told_of(record: &Record, hooks: &Hooks, error: Error) -> Error {
+    if !matches!(error.kind(), ErrorKind::Hook | ErrorKind::TimedOut) {
+        return error;
+    }
+    let outside = outside(record);
+    let failures = hook_state(record, Status::Stopped)
+        .map(|state| run_past_failures(hooks, HookPoint::Poststop, &state, &outside));
+    match failures.as_deref() {
+        Ok([first, ..]) => error.hint(format!("likewise: {first}")),
         _ => error,
     }
+}
+
+/// Where hooks of the caller's namespaces run: in the bundle's directory, if there is one.
+pub(super) fn outside(record: &Record) -> ProcessBuilder {
+    let process = ProcessBuilder::new("");
+    if record.bundle.is_dir() { process.current_dir(&record.bundle) } else { process }
+}
+
+fn taken(id: &str) -> Error {
+    Error::with(ErrorKind::AlreadyExists, "create", id, "a container with this id exists")
 }
 
 /// The spec's container, with what the options add.
@@ -223,7 +277,7 @@ fn run_hooks(record: &Record, pid: u32, hooks: &Hooks) -> Result<()> {
     let mut record = record.clone();
     record.process = Some(process);
     let state = hook_state(&record, Status::Creating)?;
-    let outside = ProcessBuilder::new("");
+    let outside = outside(&record);
     run_all(hooks, HookPoint::Prestart, &state, &outside)?;
     run_all(hooks, HookPoint::CreateRuntime, &state, &outside)?;
     if hooks.at(HookPoint::CreateContainer).is_empty() {

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, RenameFlags, openat, renameat, renameat2};
 use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -49,11 +50,47 @@ impl Directory {
         Self { fd, path }.checked()
     }
 
-    /// Makes a directory of this name, mode 0700, and opens it.
-    pub(super) fn make_child(&self, name: &str) -> Result<Self> {
-        mkdirat(&self.fd, name, Mode::S_IRWXU)
-            .map_err(|error| Error::os("mkdir", self.path.join(name).to_string_lossy(), error))?;
-        self.child(name)
+    /// Makes a directory, mode 0700, under a name that no container can have, and opens it:
+    /// [`publish`](Self::publish) shows it to others.
+    pub(super) fn make_draft(&self) -> Result<(String, Self)> {
+        let name = hidden_name("new");
+        mkdirat(&self.fd, &*name, Mode::S_IRWXU)
+            .map_err(|error| Error::os("mkdir", self.path.join(&name).to_string_lossy(), error))?;
+        let draft = self.child(&name)?;
+        Ok((name, draft))
+    }
+
+    /// Gives a draft, which is whole by now, its name.
+    pub(super) fn publish(&self, draft: &str, directory: &mut Self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        let flags = RenameFlags::RENAME_NOREPLACE;
+        renameat2(&self.fd, draft, &self.fd, name, flags)
+            .map_err(|error| Error::os("rename", path.to_string_lossy(), error))?;
+        directory.path = path;
+        Ok(())
+    }
+
+    /// Whether this is still the directory of that name in `root`.
+    pub(super) fn is_child(&self, root: &Self, name: &str) -> bool {
+        match (nix::sys::stat::fstat(&self.fd), root.stat(name)) {
+            (Ok(ours), Some(there)) => (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino),
+            _ => false,
+        }
+    }
+
+    /// Removes what creators and deleters that were killed have left under hidden names. Young
+    /// ones are passed over: they may be at work.
+    pub(super) fn sweep(&self) -> Result<()> {
+        for name in self.names()?.iter().filter(|name| name.starts_with(HIDDEN)) {
+            let old = self.stat(name).is_some_and(|found| {
+                let changed = UNIX_EPOCH + Duration::from_secs(found.st_mtime.unsigned_abs());
+                changed.elapsed().is_ok_and(|age| age > DRAFT_AGE)
+            });
+            if old && self.child(name).is_ok_and(|draft| draft.make_lock().is_ok()) {
+                self.empty_and_remove(name)?;
+            }
+        }
+        Ok(())
     }
 
     fn checked(self) -> Result<Self> {
@@ -131,14 +168,19 @@ impl Directory {
         }
     }
 
-    /// Removes the directory of this name with the files in it.
+    /// Removes the directory of this name with the files in it: for others at once.
     pub(super) fn remove_child(&self, name: &str) -> Result<()> {
+        let hidden = hidden_name("old");
+        renameat(&self.fd, name, &self.fd, &*hidden)
+            .map_err(|error| Error::os("rename", self.path.join(name).to_string_lossy(), error))?;
+        self.empty_and_remove(&hidden).inspect_err(|_| {
+            // What holds something that is not ours stays in sight.
+            let _ = renameat(&self.fd, &*hidden, &self.fd, name);
+        })
+    }
+
+    pub(super) fn empty_and_remove(&self, name: &str) -> Result<()> {
         let child = self.child(name)?;
-        // The state goes first and the directory last: an interrupted removal leaves a directory
-        // that is told as damaged, never a container.
-        for name in ["state.json", "config.json"].into_iter() {
-            child.unlink(name)?;
-        }
         for name in child.names()? {
             child.unlink(&name)?;
         }
@@ -147,41 +189,67 @@ impl Directory {
     }
 
     /// Locks out whoever else would change something.
+    ///
+    /// The file is made with the directory, and not here: else one who comes too late would put
+    /// it into a directory that is being removed.
     pub(super) fn lock(&self) -> Result<Lock> {
-        let path = self.path.join("lock");
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let file = openat(&self.fd, "lock", flags, MODE)
-            .map_err(|error| Error::os("open", path.to_string_lossy(), error))?;
-        let mut file = File::from(file);
-        let start = Instant::now();
+        let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(locked) => return self.still_there(locked, &path),
-                Err((unlocked, Errno::EAGAIN)) => file = unlocked,
-                Err((unlocked, Errno::EINTR)) => file = unlocked,
-                Err((_, error)) => return Err(Error::os("flock", path.to_string_lossy(), error)),
+            match self.try_lock(OFlag::empty()) {
+                Err(error) if error.kind() == ErrorKind::Busy && Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_POLL);
+                }
+                other => return other,
             }
-            if start.elapsed() > LOCK_PATIENCE {
-                let reason = "another process has been changing this container for 30 seconds";
-                let path = path.to_string_lossy();
-                return Err(Error::with(ErrorKind::Busy, "flock", path, reason));
-            }
-            std::thread::sleep(LOCK_POLL);
         }
     }
 
-    /// Who waited for a lock may find the container gone, or another of its name in its place.
-    fn still_there(&self, locked: Flock<File>, path: &Path) -> Result<Lock> {
-        let same = match (nix::sys::stat::fstat(locked.as_fd()), self.stat("lock")) {
-            (Ok(ours), Some(there)) => ours.st_ino == there.st_ino,
-            _ => false,
-        };
-        if same && std::fs::symlink_metadata(&self.path).is_ok() {
-            return Ok(Lock { _file: locked });
-        }
-        let path = path.to_string_lossy();
-        Err(Error::with(ErrorKind::NotFound, "flock", path, "the container was deleted meanwhile"))
+    /// The first lock of a draft, and of a directory that may lack the file.
+    pub(super) fn make_lock(&self) -> Result<Lock> {
+        self.try_lock(OFlag::O_CREAT)
     }
+
+    fn try_lock(&self, make: OFlag) -> Result<Lock> {
+        let path = self.path.join(LOCK_FILE);
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | make;
+        let file = openat(&self.fd, LOCK_FILE, flags, MODE).map_err(|error| match error {
+            Errno::ENOENT => self.deleted(),
+            error => Error::os("open", path.to_string_lossy(), error),
+        })?;
+        match Flock::lock(File::from(file), FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => self.still_there(locked),
+            Err((_, Errno::EAGAIN | Errno::EINTR)) => {
+                let reason = "another process is changing this container";
+                Err(Error::with(ErrorKind::Busy, "flock", path.to_string_lossy(), reason))
+            }
+            Err((_, error)) => Err(Error::os("flock", path.to_string_lossy(), error)),
+        }
+    }
+
+    /// Who waited for a lock may find the container gone.
+    fn still_there(&self, locked: Flock<File>) -> Result<Lock> {
+        match (nix::sys::stat::fstat(locked.as_fd()), self.stat(LOCK_FILE)) {
+            (Ok(ours), Some(there)) if ours.st_ino == there.st_ino => Ok(Lock { _file: locked }),
+            _ => Err(self.deleted()),
+        }
+    }
+
+    fn deleted(&self) -> Error {
+        let reason = "the container was deleted meanwhile";
+        Error::with(ErrorKind::NotFound, "flock", self.path.to_string_lossy(), reason)
+    }
+}
+
+/// What the names of directories begin with that are no containers; no id does.
+const HIDDEN: char = '#';
+/// How old one of these is at least when it is taken for left behind.
+const DRAFT_AGE: Duration = Duration::from_secs(60);
+const LOCK_FILE: &str = "lock";
+
+fn hidden_name(kind: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{HIDDEN}{kind}.{}.{next}", std::process::id())
 }
 
 const FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);

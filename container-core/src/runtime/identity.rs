@@ -45,6 +45,28 @@ impl Identity {
         }
     }
 
+    /// Likewise, also of one that has ended and is not reaped yet.
+    pub(super) fn open_ended(&self) -> Result<Option<OwnedFd>> {
+        match sys::open_pidfd(self.pid) {
+            Ok(pidfd) => Ok(Self::of(self.pid).is_ok_and(|now| now == *self).then_some(pidfd)),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+            Err(error) => Err(Error::os("pidfd_open", self.pid.to_string(), error)),
+        }
+    }
+
+    /// How it ended, as wait(2) encodes it, if it has and its parent has not asked yet.
+    pub(super) fn status_of_zombie(&self) -> Option<sys::WaitStatus> {
+        // To those who may not know, the kernel says 0; these can't read the link either.
+        fs::read_link(format!("/proc/{}/ns/user", self.pid)).ok()?;
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        match parse(&text)? {
+            ('Z', start) if start == self.start_time => text.split_ascii_whitespace().last(),
+            _ => None,
+        }?
+        .parse()
+        .ok()
+    }
+
     /// Reaps it if it has ended and is a child of the caller.
     pub(super) fn reap(&self) {
         let Ok(pidfd) = sys::open_pidfd(self.pid) else {

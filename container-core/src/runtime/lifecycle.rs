@@ -1,13 +1,12 @@
-//! Start, signals, pause, the end, deletion.
+//! Start, signals, pause, deletion.
 
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use oci_spec::runtime::ContainerState;
 
-use super::create::hook_state;
+use super::cgroups;
+use super::create::{hook_state, outside};
 use super::directory::Lock;
 use super::enter;
 use super::identity::Identity;
@@ -20,8 +19,6 @@ use crate::process::{ProcessBuilder, start};
 use crate::seccomp::listener::{SeccompListener, forward, process_state};
 use crate::{cgroup, sys};
 
-/// How long its parent may take to reap it.
-const REAP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a killed process may take to end.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,20 +27,22 @@ impl StoredContainer {
     ///
     /// # Errors
     ///
-    /// [`WrongState`](ErrorKind::WrongState) unless it is created; a failing hook or a program that
-    /// can't be executed, upon which the container has been stopped.
+    /// [`WrongState`](ErrorKind::WrongState) unless it is created; a program that can't be
+    /// executed, upon which the container is stopped; a failing startContainer or poststart hook,
+    /// upon which the container is stopped and removed, as the specification wants it, and the
+    /// poststop hooks have run.
     pub fn start(&self) -> Result<()> {
-        let _lock = self.directory.lock()?;
+        let lock = self.directory.lock()?;
         let mut record = self.record()?;
         let status = self.status_of(&record);
         let (Status::Created, Some(process)) = (status, record.process) else {
             return Err(self.wrong("start", status, "created"));
         };
         let hooks = self.hooks()?;
-        let started = self
-            .run_start_hooks(&record, &hooks, process)
-            .and_then(|()| self.run_program(&record, process.pid));
-        if let Err(error) = started {
+        if let Err(error) = self.run_start_hooks(&record, &hooks, process) {
+            return Err(self.end_after(error, &record, lock));
+        }
+        if let Err(error) = self.run_program(&record, process.pid) {
             let _ = self.kill_process(&record);
             return Err(error);
         }
@@ -54,9 +53,21 @@ impl StoredContainer {
             return Ok(());
         }
         let state = hook_state(&record, Status::Running)?;
-        run_all(&hooks, HookPoint::Poststart, &state, &ProcessBuilder::new("")).inspect_err(|_| {
-            let _ = self.kill_process(&record);
-        })
+        run_all(&hooks, HookPoint::Poststart, &state, &outside(&record))
+            .map_err(|error| self.end_after(error, &record, lock))
+    }
+
+    /// Kills and removes it because of this error, which tells what else fails.
+    fn end_after(&self, error: Error, record: &Record, lock: Lock) -> Error {
+        let ended = self.kill_process(record).and_then(|()| self.remove(record, lock));
+        let failures = match ended {
+            Ok(failures) => failures,
+            Err(failure) => vec![failure],
+        };
+        match failures.first() {
+            Some(first) => error.hint(format!("likewise: {first}")),
+            None => error,
+        }
     }
 
     fn hooks(&self) -> Result<Hooks> {
@@ -175,34 +186,6 @@ impl StoredContainer {
         }
     }
 
-    /// Waits for its end, in any process. The status is known to the parent of the container's
-    /// process, and to others where the kernel keeps it for whoever holds a pidfd (Linux 6.15),
-    /// once the parent has reaped it, which is waited for two seconds; `None` where it can't be
-    /// known.
-    ///
-    /// # Errors
-    ///
-    /// Those of waiting.
-    pub fn wait(&self) -> Result<Option<ExitStatus>> {
-        if let Some(process) = &self.process {
-            return process.wait().map(Some);
-        }
-        let record = self.record()?;
-        let Some(pidfd) = record.process.map_or(Ok(None), |process| process.open())? else {
-            return Ok(None);
-        };
-        enter::wait_end(&pidfd, None)?;
-        // The kernel tells once the parent has reaped it.
-        let deadline = Instant::now() + REAP_PATIENCE;
-        loop {
-            let status = sys::exit_status_of(pidfd.as_fd()).map(ExitStatus::from_raw);
-            if status.is_some() || !sys::keeps_exit_status() || Instant::now() > deadline {
-                return Ok(status);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     /// Removes what there is of it: cgroup, state directory. `force` kills it first; without, it
     /// must be stopped, or not started yet.
     ///
@@ -252,7 +235,7 @@ impl StoredContainer {
         Err(Error::with(ErrorKind::TimedOut, "kill", self.id.clone(), reason))
     }
 
-    fn remove(self, record: &Record, lock: Lock) -> Result<Vec<Error>> {
+    fn remove(&self, record: &Record, lock: Lock) -> Result<Vec<Error>> {
         match (&self.process, record.process) {
             (Some(process), _) => drop(process.try_wait()),
             (None, Some(process)) => process.reap(),
@@ -263,9 +246,11 @@ impl StoredContainer {
         if let Some(cgroup) = self.cgroup_of(record)? {
             cgroup.kill()?;
             remove_cgroup(&cgroup)?;
-        }
-        if let Ok(bundle) = self.bundle() {
-            crate::oci::leave_class(bundle.spec(), &self.id)?;
+        } else if record.cgroup.is_none()
+            && record.process.is_none()
+            && let Ok(bundle) = self.bundle()
+        {
+            cgroups::remove_abandoned(bundle.spec(), &self.id);
         }
         self.root.remove_child(&self.id)?;
         drop(lock);
@@ -273,7 +258,7 @@ impl StoredContainer {
             return Ok(Vec::new());
         }
         let state = hook_state(record, Status::Stopped)?;
-        Ok(run_past_failures(&hooks, HookPoint::Poststop, &state, &ProcessBuilder::new("")))
+        Ok(run_past_failures(&hooks, HookPoint::Poststop, &state, &outside(record)))
     }
 }
 

@@ -57,6 +57,7 @@ mod record;
 mod root;
 mod state;
 mod stored;
+mod wait;
 
 pub use create::CreateOptions;
 pub use exec::ExecOptions;

@@ -100,8 +100,12 @@ impl Record {
         directory.replace(STATE_FILE, &bytes)
     }
 
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        self.boot == boot_id()
+    }
+
     /// Its process, if it was made in this boot and lives.
     pub(super) fn living(&self) -> Option<Identity> {
-        self.process.filter(|process| self.boot == boot_id() && process.lives())
+        self.process.filter(|process| self.is_of_this_boot() && process.lives())
     }
 }

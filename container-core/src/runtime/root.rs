@@ -103,21 +103,28 @@ impl Runtime {
         StoredContainer::load(&self.root, id)
     }
 
-    /// All containers, by name. One that is deleted meanwhile is left out.
+    /// All containers, by name. One that is deleted meanwhile is left out. What creations and
+    /// deletions have left that were killed more than a minute ago is removed on the way.
     ///
     /// # Errors
     ///
     /// Those of reading the directory; what is wrong with one container stands in its entry.
     pub fn list(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
+        let mut sweep = false;
         for id in self.root.names()? {
             if id::check(&id).is_err() {
+                sweep = true;
                 continue;
             }
             match self.load(&id) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 container => entries.push(Entry { id, container }),
             }
+        }
+        if sweep {
+            // What can't be removed now is no part of the answer.
+            let _ = self.root.sweep();
         }
         Ok(entries)
     }
@@ -133,8 +140,7 @@ impl Runtime {
         match StoredContainer::load(&self.root, id) {
             Ok(_) => Err(Error::with(ErrorKind::WrongState, "remove", id, "it is not damaged")),
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                let directory = self.root.child(id)?;
-                let _lock = directory.lock()?;
+                let _lock = self.root.child(id)?.make_lock()?;
                 self.root.remove_child(id)
             }
             Err(error) => Err(error),

@@ -20,7 +20,7 @@ pub enum Status {
     Created,
     /// Its program was started and has not ended.
     Running,
-    /// Running, and frozen.
+    /// Created or running, and frozen.
     Paused,
     /// Its process has ended, or never came to be.
     Stopped,

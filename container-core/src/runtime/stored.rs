@@ -46,7 +46,8 @@ impl StoredContainer {
         match Record::read(&self.directory, &self.id) {
             // Between reading the directory and the file it may have been deleted.
             Err(error)
-                if error.kind() == ErrorKind::Damaged && self.root.stat(&self.id).is_none() =>
+                if error.kind() == ErrorKind::Damaged
+                    && !self.directory.is_child(&self.root, &self.id) =>
             {
                 let reason = "container does not exist";
                 Err(Error::with(ErrorKind::NotFound, "load", self.id.clone(), reason))
@@ -91,20 +92,18 @@ impl StoredContainer {
 
     pub(super) fn status_of(&self, record: &Record) -> Status {
         if record.process.is_none() {
-            let creating = record.boot == super::identity::boot_id() && record.creator.lives();
+            let creating = record.is_of_this_boot() && record.creator.lives();
             return if creating { Status::Creating } else { Status::Stopped };
         }
         if record.living().is_none() {
             return Status::Stopped;
         }
-        if !self.was_started(record) {
-            return Status::Created;
-        }
+        // Looked at first: a created container may be paused too, and does not answer then.
         let cgroup = self.cgroup_of(record).ok().flatten();
-        match cgroup.is_some_and(|cgroup| cgroup.is_frozen().unwrap_or(false)) {
-            true => Status::Paused,
-            false => Status::Running,
+        if cgroup.is_some_and(|cgroup| cgroup.is_frozen().unwrap_or(false)) {
+            return Status::Paused;
         }
+        if self.was_started(record) { Status::Running } else { Status::Created }
     }
 
     /// Written down, or seen by the socket: a starter may have been killed before it wrote.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use container_core::ErrorKind;
-use container_core::runtime::{CreateOptions, Status};
+use container_core::runtime::CreateOptions;
 use serde_json::{Value, json};
 
 use crate::support::{Place, id, ready};
@@ -99,17 +99,100 @@ fn a_hook_is_killed_when_its_time_is_over() {
 }
 
 #[test]
-fn a_failing_start_hook_stops_the_container() {
+fn a_failing_start_hook_ends_the_container() {
+    if !ready() {
+        return;
+    }
+    for point in ["startContainer", "poststart"] {
+        let place = Place::new();
+        let bundle = place.bundle("echo ran > /ran; sleep 100", |spec| {
+            let fail = "echo no start >&2; exit 1";
+            spec["hooks"][point] = json!([{ "path": "/bin/sh", "args": ["sh", "-c", fail] }]);
+            spec["hooks"]["poststop"] = record(&place, "poststop");
+        });
+        let id = id("start");
+        let container = place.runtime.create(&id, &bundle, &CreateOptions::new()).unwrap();
+        let pid = container.state().unwrap().pid;
+        let error = container.start().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Hook);
+        assert!(error.to_string().contains("exit code 1: no start"), "{error}");
+        assert_eq!(container.state().unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(place.runtime.list().unwrap().is_empty());
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+        let log = fs::read_to_string(place.directory.join("log")).unwrap();
+        assert_eq!(log.matches("stopped").count(), 1, "poststop runs once: {log}");
+        // The program runs before poststart, and after startContainer only.
+        assert!(point == "poststart" || !place.file("ran").exists());
+    }
+}
+
+#[test]
+fn poststop_runs_where_a_hook_undoes_the_creation_and_its_failure_is_told() {
     if !ready() {
         return;
     }
     let place = Place::new();
-    let bundle = place.bundle("echo ran > /ran; sleep 100", |spec| {
-        spec["hooks"]["startContainer"] =
-            json!([{ "path": "/bin/sh", "args": ["sh", "-c", "exit 1"] }]);
+    let bundle = place.bundle("sleep 100", |spec| {
+        spec["hooks"]["createRuntime"] = json!([{ "path": "/bin/false" }]);
+        spec["hooks"]["poststop"] = record(&place, "poststop");
     });
-    let container = place.runtime.create(&id("start"), &bundle, &CreateOptions::new()).unwrap();
-    assert_eq!(container.start().unwrap_err().kind(), ErrorKind::Hook);
-    assert_eq!(container.state().unwrap().status, Status::Stopped);
-    assert!(!place.file("ran").exists());
+    let error = place.runtime.create(&id("undone"), &bundle, &CreateOptions::new()).unwrap_err();
+    assert!(error.to_string().contains("createRuntime"), "{error}");
+    assert!(fs::read_to_string(place.directory.join("log")).unwrap().contains("stopped"));
+
+    let bundle = place.bundle("sleep 100", |spec| {
+        let fail =
+            |code| json!({ "path": "/bin/sh", "args": ["sh", "-c", format!("exit {code}")] });
+        spec["hooks"]["poststop"] = json!([fail(1), fail(2)]);
+    });
+    let container = place.runtime.create(&id("warned"), &bundle, &CreateOptions::new()).unwrap();
+    let warnings = container.delete(true).unwrap();
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("exit code 1") && warnings[1].contains("exit code 2"));
+}
+
+#[test]
+fn hooks_have_their_own_environment_arguments_and_place() {
+    if !ready() {
+        return;
+    }
+    let place = Place::new();
+    let said = place.directory.join("said");
+    let script =
+        format!("echo $0 $1 > {0}; pwd >> {0}; cat /proc/$$/environ >> {0}", said.display());
+    let bundle = place.bundle("sleep 100", |spec| {
+        let args = json!(["called", "-c", script, "zero", "one"]);
+        spec["hooks"]["prestart"] =
+            json!([{ "path": "/bin/sh", "args": args, "env": ["PATH=/bin:/usr/bin", "A=b=c"] }]);
+    });
+    place.runtime.create(&id("env"), &bundle, &CreateOptions::new()).unwrap();
+    let said = fs::read_to_string(said).unwrap();
+    let expected =
+        format!("zero one\n{}\nPATH=/bin:/usr/bin\0A=b=c\0", place.directory.path().display());
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn what_a_hook_mounts_in_the_container_is_there_and_not_outside() {
+    if !testkit::require_root() {
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir(place.file("extra")).unwrap();
+    let target = place.file("extra");
+    let mount = format!("mount -t tmpfs hooked {0} && echo hello > {0}/greeting", target.display());
+    let bundle = place.bundle("cat /extra/greeting > /seen; sleep 100", |spec| {
+        spec["hooks"]["createContainer"] = json!([{
+            "path": "/bin/sh", "args": ["sh", "-c", mount], "env": ["PATH=/bin:/usr/bin:/sbin"]
+        }]);
+    });
+    let container = place.runtime.create(&id("mount"), &bundle, &CreateOptions::new()).unwrap();
+    container.start().unwrap();
+    let start = std::time::Instant::now();
+    while fs::read_to_string(place.file("seen")).ok().as_deref() != Some("hello\n") {
+        assert!(start.elapsed().as_secs() < 10, "the mount is not in the container");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(!target.join("greeting").exists());
 }

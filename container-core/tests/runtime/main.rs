@@ -8,4 +8,5 @@ mod exec;
 mod hooks;
 mod lifecycle;
 mod limits;
+mod races;
 mod support;
