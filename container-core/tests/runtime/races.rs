@@ -1,5 +1,6 @@
 //! Several processes at one container at once: exactly one wins, and nothing is left.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use container_core::ErrorKind;
@@ -8,7 +9,7 @@ use container_core::runtime::{CreateOptions, Runtime, Status};
 
 use crate::support::{Place, await_status, id, ready};
 
-/// What the process that the test makes of itself does; it exits with 10 and more for an error.
+/// What the process that the test makes of itself does; it writes 10 and more for an error.
 #[test]
 fn role() {
     let Ok(role) = std::env::var("RACE_ROLE") else {
@@ -24,33 +25,42 @@ fn role() {
         "start" => runtime.load(&id).and_then(|container| container.start()),
         "kill" => runtime.load(&id).and_then(|container| container.kill(libc::SIGKILL)),
         "delete" => runtime.load(&id).and_then(|container| container.delete(true)).map(drop),
-        _ => panic!("{role}"),
+        other => unreachable!("{other}"),
     };
     let code = match result.map_err(|error| error.kind()) {
         Ok(()) => 0,
         Err(ErrorKind::AlreadyExists) => 10,
         Err(ErrorKind::WrongState) => 11,
         Err(ErrorKind::NotFound) => 12,
-        Err(kind) => panic!("{role}: {kind:?}"),
+        Err(kind) => unreachable!("{role}: {kind:?}"),
     };
-    std::process::exit(code);
+    std::fs::write(variable("RACE_SAYS"), code.to_string()).unwrap();
 }
 
-fn play(place: &Place, role: &str, id: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// A process that plays a role, and the file that it writes its code to.
+struct Player(Child, PathBuf);
+
+fn play(place: &Place, role: &str, id: &str) -> Player {
+    let says = place.directory.join(testkit::unique(role));
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "races::role", "--nocapture", "--test-threads=1"])
         .env("RACE_ROLE", role)
         .env("RACE_ROOT", place.directory.join("run"))
         .env("RACE_BUNDLE", place.directory.path())
         .env("RACE_ID", id)
+        .env("RACE_SAYS", &says)
         .stdout(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    Player(child, says)
 }
 
-fn codes(children: Vec<Child>) -> Vec<i32> {
-    let codes = children.into_iter().map(|mut child| child.wait().unwrap().code().unwrap());
-    let mut codes: Vec<i32> = codes.collect();
+fn codes(players: Vec<Player>) -> Vec<i32> {
+    let code = |Player(mut child, says): Player| {
+        assert!(child.wait().unwrap().success());
+        std::fs::read_to_string(says).unwrap().parse().unwrap()
+    };
+    let mut codes: Vec<i32> = players.into_iter().map(code).collect();
     codes.sort_unstable();
     codes
 }
@@ -89,16 +99,16 @@ fn start_kill_and_delete_at_once_leave_a_whole_state_or_none() {
     for round in 0..6 {
         let container = place.create(&id, "sleep 100");
         let roles = ["start", "kill", "delete", "start", "kill"];
-        let mut children: Vec<Child> = Vec::new();
+        let mut players = Vec::new();
         for role in roles.iter().cycle().skip(round).take(roles.len()) {
-            children.push(play(&place, role, &id));
+            players.push(play(&place, role, &id));
             // Readers see one of the states at any time, and are never held up.
             match place.runtime.load(&id).and_then(|it| it.state()) {
                 Ok(_) => {}
                 Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
             }
         }
-        let codes = codes(children);
+        let codes = codes(players);
         assert!(codes.iter().all(|code| matches!(code, 0 | 11 | 12)), "{codes:?}");
         assert!(place.runtime.list().unwrap().is_empty());
         assert!(container.wait().unwrap().is_some());
