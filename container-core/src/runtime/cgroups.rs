@@ -31,8 +31,7 @@ impl StoredContainer {
 /// Removes what a creator has made that was killed before it could write it down. Only if it is
 /// empty: it may as well be another's, which the creator would have refused to take.
 pub(super) fn remove_abandoned(spec: &Spec, id: &str) {
-    let found =
-        placement(spec, id).and_then(|placement| Hierarchy::discover()?.placed(&placement));
+    let found = placement(spec, id).and_then(|placement| Hierarchy::discover()?.placed(&placement));
     if let Ok(cgroup) = found
         && cgroup.processes_recursive().is_ok_and(|inside| inside.is_empty())
     {

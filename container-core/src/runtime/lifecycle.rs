@@ -252,6 +252,9 @@ impl StoredContainer {
         {
             cgroups::remove_abandoned(bundle.spec(), &self.id);
         }
+        if let Ok(bundle) = self.bundle() {
+            crate::oci::leave_class(bundle.spec(), &self.id)?;
+        }
         self.root.remove_child(&self.id)?;
         drop(lock);
         if hooks.at(HookPoint::Poststop).is_empty() {
