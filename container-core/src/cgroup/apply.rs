@@ -129,9 +129,13 @@ impl Cgroup {
         Err(Error::with(ErrorKind::Busy, "set limit", field("memory.limit"), reason))
     }
 
+    /// Empty where there is no such file: what is to be written finds none either, and says so.
     fn read_file(&self, node: &Node, file: &str) -> Result<String> {
-        dir::read(node.fd(), file)
-            .map_err(|e| Error::os(format!("read {file}"), self.directory_of(node), e))
+        match dir::read(node.fd(), file) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            read => read,
+        }
+        .map_err(|e| Error::os(format!("read {file}"), self.directory_of(node), e))
     }
 
     fn node_at(&self, place: Place) -> Result<&Node> {
@@ -178,6 +182,11 @@ impl Cgroup {
     fn no_file(&self, node: &Node, write: &Write) -> Error {
         let file = write.file.as_ref();
         let step = format!("open {file}");
+        if let Place::Of(controller) = write.place
+            && !self.controllers().contains(controller)
+        {
+            return self.made_without(controller);
+        }
         let hint = match file {
             "memory.swap.max" | "memory.memsw.limit_in_bytes" => {
                 "the kernel does not account for swap: boot with swapaccount=1, or leave the limit \

@@ -256,6 +256,7 @@ fn statistics_count() {
         eventually("processor time is counted", || {
             group.stats().unwrap().cpu.usage_ns > Some(100_000_000)
         });
+        let before = job.ticks() * 10_000_000;
         let stats = group.stats().unwrap();
         assert_eq!(stats.pids.current, Some(1));
         assert_eq!(stats.memory.oom_kills, Some(0));
@@ -263,10 +264,10 @@ fn statistics_count() {
         let (user, system) = (stats.cpu.user_ns.unwrap(), stats.cpu.system_ns.unwrap());
         assert!(user > 0, "{stats:?}");
         // Within a factor of two of what the process itself is charged with, in ticks of 10 ms.
-        let charged = job.ticks() * 10_000_000;
+        let after = job.ticks() * 10_000_000;
         assert!(
-            (charged / 2..=charged * 2 + 50_000_000).contains(&(user + system)),
-            "{stats:?} {charged}"
+            (before / 2..=after * 2 + 50_000_000).contains(&(user + system)),
+            "{stats:?} {before} {after}"
         );
     }
 }
