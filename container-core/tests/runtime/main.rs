@@ -9,4 +9,6 @@ mod hooks;
 mod lifecycle;
 mod limits;
 mod races;
+mod streams;
 mod support;
+mod users;

@@ -19,7 +19,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         let directory = TempDir::new();
         let runtime = Runtime::open(directory.join("run")).unwrap();
-        Self { directory, runtime, rootfs: testkit::rootfs_copy(&["sh", "sleep", "cat"]) }
+        Self { directory, runtime, rootfs: testkit::rootfs_copy(&["sh", "sleep", "cat", "tty"]) }
     }
 
     /// The default spec with this script, changed by `change`.
