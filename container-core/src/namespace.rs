@@ -37,6 +37,7 @@ use nix::fcntl::readlink;
 use nix::sys::statfs::fstatfs;
 
 use crate::error::{Error, Result};
+use crate::sys;
 
 mod time;
 
@@ -125,29 +126,21 @@ impl NamespaceKind {
 
     /// The kind of the namespace that a descriptor refers to.
     ///
-    /// Needs `/proc` in the caller's mount namespace.
-    ///
     /// # Errors
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it isn't a namespace.
     pub fn of(namespace: impl AsFd) -> Result<Self> {
         let namespace = namespace.as_fd();
-        let path = format!("/proc/self/fd/{}", namespace.as_raw_fd());
-        let statfs = fstatfs(namespace).map_err(|e| Error::os("fstatfs", &*path, e))?;
-        let link = readlink(&*path).map_err(|e| Error::os("readlink", &*path, e))?;
-        // On this file system no name is chosen by a user: "net:[4026531840]".
-        let link = link.to_string_lossy();
-        let name = link.split_once(":[").map(|(name, _)| name);
-        let kind = Self::ALL.into_iter().find(|kind| Some(kind.name()) == name);
-        match kind {
-            Some(kind) if statfs.filesystem_type().0 as u64 == NSFS_MAGIC => Ok(kind),
-            _ => Err(Error::invalid(
-                "check namespace",
-                link,
-                "the descriptor does not refer to a namespace",
-            )
-            .hint("open /proc/PID/ns/NAME or a file that a namespace is bind-mounted on")),
-        }
+        let on_nsfs =
+            fstatfs(namespace).is_ok_and(|it| it.filesystem_type().0 as u64 == NSFS_MAGIC);
+        let flag = on_nsfs.then(|| sys::namespace_type(namespace)).flatten();
+        Self::ALL.into_iter().find(|kind| flag == Some(kind.clone_flag())).ok_or_else(|| {
+            let path = format!("/proc/self/fd/{}", namespace.as_raw_fd());
+            let link = readlink(&*path).unwrap_or_default();
+            let reason = "the descriptor does not refer to a namespace";
+            Error::invalid("check namespace", link.to_string_lossy(), reason)
+                .hint("open /proc/PID/ns/NAME or a file that a namespace is bind-mounted on")
+        })
     }
 }
 

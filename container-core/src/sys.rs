@@ -126,6 +126,14 @@ pub(crate) fn set_affinity(pid: u32, mask: &[u64]) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The `CLONE_NEW…` flag of the namespace that a descriptor on nsfs refers to (ioctl_nsfs(2)).
+pub(crate) fn namespace_type(namespace: BorrowedFd<'_>) -> Option<u64> {
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: this request takes no argument.
+    let flag = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE) };
+    u64::try_from(flag).ok()
+}
+
 /// Takes ownership of a descriptor that a call has just made.
 pub(crate) fn adopt(fd: std::os::fd::RawFd) -> OwnedFd {
     // SAFETY: callers pass numbers that the kernel has just handed to them

@@ -81,6 +81,12 @@ until_true() {
     done
 }
 
+# Until the end of this case no other one that says so runs.
+alone() {
+    until mkdir "$WORK/alone" 2>/dev/null; do sleep 0.2; done
+    trap 'rmdir "$WORK/alone"' EXIT
+}
+
 # on_tty ROWS COLUMNS COMMAND: in a terminal of this size, with this standard input.
 on_tty() { script -qefc "stty rows $1 cols $2; $3" /dev/null; }
 

@@ -30,6 +30,10 @@ pub(super) fn devices(
     for (index, described) in linux.devices().iter().flatten().enumerate() {
         let field = format!("linux.devices[{index}]");
         let device = device(described, &field)?;
+        if device.path() == Path::new("/dev/ptmx") {
+            ignored.push(format!("{field}: /dev/ptmx is that of the container's own terminals"));
+            continue;
+        }
         if bound && device.path().starts_with(dev) {
             ignored.push(format!("{field}: /dev is bound, nothing is made in it"));
             continue;

@@ -22,6 +22,8 @@ use crate::user::User;
 struct Caller {
     is_root: bool,
     initial_user_namespace: bool,
+    /// setgroups is forbidden in its user namespace, and in those made below.
+    groups_denied: bool,
 }
 
 impl Caller {
@@ -32,6 +34,8 @@ impl Caller {
         Self {
             is_root: nix::unistd::geteuid().is_root(),
             initial_user_namespace: inode == Ok(FIRST),
+            groups_denied: inode != Ok(FIRST)
+                && std::fs::read("/proc/self/setgroups").is_ok_and(|text| text == b"deny\n"),
         }
     }
 }
@@ -220,13 +224,17 @@ impl Scope<'_> {
         entered || matches!(self.description.namespaces.get(kind), Namespace::Join(_))
     }
 
-    /// setgroups is forbidden where the caller wrote its single-id map itself.
+    /// setgroups is forbidden where the caller wrote its single-id map itself, and for good where
+    /// it is for the caller.
     fn groups_denied(&self) -> bool {
         let alone =
             self.host.mappings.as_ref().is_some_and(|mappings| {
                 !self.caller.is_root && crate::process::is_single(mappings)
             });
-        alone || self.description.enter.as_ref().is_some_and(|enter| enter.groups_denied)
+        let for_caller = self.caller.groups_denied && !self.enters(NamespaceKind::User);
+        alone
+            || for_caller
+            || self.description.enter.as_ref().is_some_and(|enter| enter.groups_denied)
     }
 
     /// Whoever made that namespace may have had to deny setgroups for good.

@@ -75,9 +75,10 @@ pub(super) fn add_deferred(assembly: &mut Assembly, description: &Description, i
 }
 
 fn add_ids(assembly: &mut Assembly, user: &User, ids: &Ids<'_>, keeps: bool) {
-    if !ids.groups_denied {
-        let groups = user.additional_gids().to_vec();
-        let own_only = groups.iter().all(|gid| *gid == user.gid());
+    let groups = user.additional_gids().to_vec();
+    let own_only = groups.iter().all(|gid| *gid == user.gid());
+    // Groups that were asked for are never left out in silence.
+    if !ids.groups_denied || !own_only {
         assembly.push(
             Op::SetGroups { groups, unless_denied: ids.joins_user_namespace && own_only },
             "explicit, else the caller's groups would stay",

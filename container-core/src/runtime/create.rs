@@ -28,6 +28,7 @@ pub struct CreateOptions {
     pub(super) pid_file: Option<PathBuf>,
     pub(super) no_pivot: bool,
     pub(super) no_new_keyring: bool,
+    pub(super) without_cgroup: bool,
     pub(super) streams: Option<[Stdio; 3]>,
     pub(super) passed: Vec<Arc<OwnedFd>>,
 }
@@ -68,6 +69,12 @@ impl CreateOptions {
     /// Keeps the caller's session keyring; without, the container gets a new one of its own.
     pub fn no_new_keyring(mut self, on: bool) -> Self {
         self.no_new_keyring = on;
+        self
+    }
+
+    /// Makes no cgroup: the container stays in the caller's, and its limits are passed over.
+    pub fn without_cgroup(mut self, on: bool) -> Self {
+        self.without_cgroup = on;
         self
     }
 
@@ -198,7 +205,10 @@ fn fill(
     hooks: &Hooks,
     options: &CreateOptions,
 ) -> Result<Made> {
-    let cgroup = cgroups::make(placement, builder.wanted_resources())?;
+    let cgroup = match options.without_cgroup {
+        true => None,
+        false => cgroups::make(placement, builder.wanted_resources())?,
+    };
     record.cgroup = cgroup.as_deref().map(Cgroup::record);
     record.write(directory)?;
     let (process, terminal) = make_process(builder, directory, cgroup.as_ref(), record, hooks)?;

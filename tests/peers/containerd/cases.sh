@@ -25,7 +25,8 @@ refused_start() {
 
 case_output_and_input() {
     eq stdout one "$(run sh -c 'echo one; echo two >&2' 2>/dev/null)"
-    eq stdin fed "$(echo fed | in_image --rm -- cat)"
+    # To its end of file it can't be read: ctr 1.6 loses that if it comes early.
+    eq stdin fed "$(echo fed | run head -n 1)"
 }
 
 case_detached_and_deleted() {
@@ -82,7 +83,7 @@ case_exec() {
     eq output inside "$(inside echo inside)"
     code 6 inside sh -c 'exit 6'
     has "its pid namespace" 'sleep 100' "$(inside ps)"
-    eq stdin fed "$(echo fed | inside cat)"
+    eq stdin fed "$(echo fed | inside head -n 1)"
     eq cwd /srv "$(c task exec --exec-id "w$RANDOM" --cwd /srv "$CASE" pwd)"
     eq user 33:33 "$(c task exec --exec-id "u$RANDOM" --user 33:33 "$CASE" \
         sh -c 'echo $(id -u):$(id -g)')"

@@ -17,7 +17,7 @@ case_exec() {
 case_exec_terminal() {
     background box sleep 100
     local text
-    text=$(on_tty 31 97 "$PODMAN exec -it $CASE sh -c 'tty; stty size; exit 4'; echo code \$?")
+    text=$(on_tty 31 97 "$PODMAN exec -it $CASE sh -c 'sleep 0.3; tty; stty size; exit 4'; echo code \$?")
     has terminal '/dev/pts/' "$text"
     has size '31 97' "$text"
     has "exit code" 'code 4' "$text"

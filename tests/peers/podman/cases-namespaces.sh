@@ -67,8 +67,10 @@ case_sysctl() {
     refused run --sysctl vm.swappiness=1 box true
 }
 
+# podman looks for ids that no other container has.
 case_user_namespace_mapped() {
     need_subids
+    alone
     local map="0:0:1" text
     ((ROOTLESS)) || map="0:300000:1000"
     text=$(run --uidmap "$map" --gidmap "$map" box sh -c 'cat /proc/self/uid_map; id -u; id -g')
@@ -79,17 +81,20 @@ case_user_namespace_mapped() {
     eq "who it is outside" 300000 "$(stat -c %u "/proc/$(pid_of)")"
     eq exec 0 "$(p exec "$CASE" id -u)"
     [[ $(ns user) != "$(host_ns user)" ]] || fail "the host's user namespace"
+    p rm -f -t 0 "$CASE"
 }
 
 case_user_namespace_kept_id() {
     ((ROOTLESS)) || skip "keep-id is for ordinary users"
     need_subids
+    alone
     eq "the same id" "$(id -u):$(id -g)" "$(run --userns keep-id box sh -c 'echo $(id -u):$(id -g)')"
 }
 
 case_user_namespace_auto() {
     [[ -s /etc/subuid ]] || skip "nobody has subordinate ids"
     need_subids
+    alone
     local text
     text=$(run --userns auto:size=1000 box cat /proc/self/uid_map)
     has "a map of its own" '0 +[1-9][0-9]* +1000' "$text"

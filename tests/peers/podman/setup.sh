@@ -63,7 +63,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
 # Which of them know \`--cgroup-manager disabled\`.
-runtime_supports_nocgroups = ["crun", "ocirun"]
+runtime_supports_nocgroup = ["crun", "ocirun"]
 END
     # Where errors come as JSON; else they are read from the standard error stream.
     (cat "$CONTAINERS_CONF"; echo "runtime_supports_json = [\"$RUNTIME_NAME\"]") >"$WORK/json.conf"
