@@ -6,9 +6,11 @@ use oci_spec::runtime::Process as ProcessSpec;
 
 use super::create::{CreateOptions, write_pid_file};
 use super::enter;
+use super::identity::Identity;
+use super::record::Record;
 use super::state::Status;
 use super::stored::StoredContainer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::oci;
 use crate::process::{Process, ProcessBuilder};
 use crate::seccomp::Filter;
@@ -91,10 +93,20 @@ impl StoredContainer {
         let Some(living) = living else {
             return Err(self.wrong("exec", status, "running"));
         };
+        self.inside(&record, living, process, options.cgroup.as_deref())
+    }
+
+    /// A process in the namespaces and the cgroup of the container, under its filter.
+    fn inside(
+        &self,
+        record: &Record,
+        living: Identity,
+        process: &ProcessSpec,
+        cgroup: Option<&str>,
+    ) -> Result<ProcessBuilder> {
         let mut base = ProcessBuilder::new("").enter(enter::enter(living)?);
-        if let Some(cgroup) = self.cgroup_of(&record)? {
-            let cgroup = cgroup.for_exec(living.pid, options.cgroup.as_deref())?;
-            base = base.cgroup(cgroup);
+        if let Some(own) = self.cgroup_of(record)? {
+            base = base.cgroup(own.for_exec(living.pid, cgroup)?);
         }
         let bundle = self.bundle()?;
         let linux = bundle.spec().linux().as_ref();
@@ -110,5 +122,20 @@ impl StoredContainer {
             }
         }
         oci::exec_process(process, bundle.spec(), base)
+    }
+
+    /// Where startContainer hooks run: what they execute is the container's own, so they get
+    /// what its program gets, user, capabilities, filter, limits and labels, and nothing more.
+    pub(super) fn hooks_inside(&self, record: &Record, living: Identity) -> Result<ProcessBuilder> {
+        let bundle = self.bundle()?;
+        let Some(process) = bundle.spec().process() else {
+            return Err(Error::invalid("check hooks", "process", "required, but missing"));
+        };
+        let mut process = process.clone();
+        process.set_terminal(None);
+        let mut inside = self.inside(record, living, &process, None)?;
+        inside.description.environment.clear();
+        inside.description.directory = None;
+        Ok(inside)
     }
 }

@@ -15,7 +15,7 @@ use super::state::Status;
 use super::stored::StoredContainer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{HookPoint, Hooks, run_all, run_past_failures};
-use crate::process::{ProcessBuilder, start};
+use crate::process::start;
 use crate::seccomp::listener::{SeccompListener, forward, process_state};
 use crate::{cgroup, sys};
 
@@ -79,7 +79,7 @@ impl StoredContainer {
         if hooks.at(HookPoint::StartContainer).is_empty() {
             return Ok(());
         }
-        let inside = ProcessBuilder::new("").enter(enter::enter(process)?);
+        let inside = self.hooks_inside(record, process)?;
         let state = hook_state(record, Status::Created)?;
         run_all(hooks, HookPoint::StartContainer, &state, &inside)
     }

@@ -196,3 +196,45 @@ fn what_a_hook_mounts_in_the_container_is_there_and_not_outside() {
     }
     assert!(!target.join("greeting").exists());
 }
+
+/// The hook's program comes with the image: it must not get more than the container's own.
+#[test]
+fn a_hook_inside_is_as_confined_as_the_program() {
+    if !testkit::require_root() {
+        return;
+    }
+    let place = Place::new();
+    fs::set_permissions(place.rootfs.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .unwrap();
+    let id = id("confined");
+    let bundle = place.bundle("cat /proc/self/status > /program; sleep 100", |spec| {
+        spec["process"]["user"] = json!({ "uid": 7, "gid": 8, "umask": 0o27 });
+        spec["process"]["noNewPrivileges"] = json!(true);
+        spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_CORE", "soft": 3, "hard": 5 }]);
+        spec["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
+        let script = "cat /proc/self/status > /hook; cat /proc/self/cgroup > /cgroup; \
+                      cat /proc/$$/environ > /environ; ulimit -c > /core";
+        spec["hooks"]["startContainer"] =
+            json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["A=b", "PATH=/bin"] }]);
+    });
+    let container = place.runtime.create(&id, &bundle, &CreateOptions::new()).unwrap();
+    container.start().unwrap();
+    let start = std::time::Instant::now();
+    let fields = |file: &str| {
+        let text = fs::read_to_string(place.file(file)).unwrap_or_default();
+        let wanted = ["Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "Umask"];
+        let lines = text.lines().filter(|line| wanted.iter().any(|it| line.starts_with(it)));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    while fields("program").len() < 11 {
+        assert!(start.elapsed().as_secs() < 10);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(fields("hook"), fields("program"));
+    let read = |file: &str| fs::read_to_string(place.file(file)).unwrap();
+    // The name as seen from outside, or the root of a cgroup namespace.
+    let inside = |line: &str| line.contains(&id) || line.ends_with(":/");
+    assert!(read("cgroup").lines().any(inside), "{}", read("cgroup"));
+    assert_eq!(read("environ"), "A=b\0PATH=/bin\0");
+    assert_eq!(read("core").trim(), "3");
+}
