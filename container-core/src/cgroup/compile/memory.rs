@@ -12,6 +12,10 @@ impl Writes {
         if memory.swappiness.is_some() {
             return Err(no_such_limit("memory.swappiness", Version::V2, "leave it out"));
         }
+        if memory.kernel_tcp.is_some() {
+            let hint = "leave it out; the limit of memory counts these buffers";
+            return Err(no_such_limit("memory.kernelTCP", Version::V2, hint));
+        }
         if memory.disable_oom_killer == Some(true) {
             let hint = "leave it out; memory.high slows processes down instead of killing them";
             return Err(no_such_limit("memory.disableOOMKiller", Version::V2, hint));
@@ -73,17 +77,10 @@ fn swap_alone(memory: &Memory, present: &Present) -> Result<Option<Limit>> {
     match memory.swap {
         Some(SwapLimit::Alone(swap)) => Ok(Some(swap)),
         Some(SwapLimit::Total(Limit::Unlimited)) => Ok(Some(Limit::Unlimited)),
-        Some(SwapLimit::Total(Limit::At(total))) => match memory.max.unwrap_or(present.memory) {
-            Limit::Unlimited => Err(needs_memory(total)),
-            Limit::At(max) => match total.checked_sub(max) {
-                Some(swap) => Ok(Some(Limit::At(swap))),
-                None => Err(Error::invalid(
-                    field("memory.swap"),
-                    total.to_string(),
-                    format!("is memory and swap together, and the limit of memory is {max}"),
-                )),
-            },
-        },
+        Some(SwapLimit::Total(Limit::At(total))) => {
+            swap_within(total, memory.max.unwrap_or(present.memory))
+                .map(|swap| Some(Limit::At(swap)))
+        }
         // As on v1, where the sum is not limited either then.
         None => Ok((memory.max == Some(Limit::Unlimited)).then_some(Limit::Unlimited)),
     }
@@ -92,7 +89,10 @@ fn swap_alone(memory: &Memory, present: &Present) -> Result<Option<Limit>> {
 /// v1 limits the sum: what to write so that the swap alone is as asked for, or as it was.
 fn memory_and_swap(memory: &Memory, present: &Present, to_be: Limit) -> Result<Option<Limit>> {
     let swap = match (memory.swap, present.memory_and_swap) {
-        (Some(SwapLimit::Total(total)), _) => return Ok(Some(total)),
+        (Some(SwapLimit::Total(Limit::At(total))), _) => {
+            return swap_within(total, to_be).map(|_| Some(Limit::At(total)));
+        }
+        (Some(SwapLimit::Total(Limit::Unlimited)), _) => return Ok(Some(Limit::Unlimited)),
         (Some(SwapLimit::Alone(swap)), _) => swap,
         (None, Some(Limit::At(both))) if memory.max.is_some() => {
             Limit::At(both.saturating_sub(present.memory.value().unwrap_or(both)))
@@ -105,6 +105,17 @@ fn memory_and_swap(memory: &Memory, present: &Present, to_be: Limit) -> Result<O
         (Limit::Unlimited, Limit::At(_)) if memory.swap.is_none() => Ok(Some(Limit::Unlimited)),
         (Limit::Unlimited, Limit::At(swap)) => Err(needs_memory(swap)),
     }
+}
+
+/// The swap alone, of memory and swap together.
+fn swap_within(total: u64, memory: Limit) -> Result<u64> {
+    let Limit::At(max) = memory else {
+        return Err(needs_memory(total));
+    };
+    total.checked_sub(max).ok_or_else(|| {
+        let reason = format!("is memory and swap together, and the limit of memory is {max}");
+        Error::invalid(field("memory.swap"), total.to_string(), reason)
+    })
 }
 
 fn needs_memory(swap: u64) -> Error {

@@ -164,6 +164,7 @@ fn refusals_name_the_field() {
 fn what_a_version_lacks_is_refused_by_name() {
     for (spec, version, field) in [
         (json!({"memory": {"swappiness": 1}}), Version::V2, "memory.swappiness"),
+        (json!({"memory": {"kernelTCP": 4096}}), Version::V2, "memory.kernelTCP"),
         (json!({"memory": {"disableOOMKiller": true}}), Version::V2, "memory.disableOOMKiller"),
         (json!({"cpu": {"realtimeRuntime": 1}}), Version::V2, "cpu.realtimeRuntime"),
         (json!({"blockIO": {"leafWeight": 10}}), Version::V2, "blockIO.leafWeight"),
@@ -173,6 +174,19 @@ fn what_a_version_lacks_is_refused_by_name() {
         let error = compile(&limits, |_| version, &Present::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains(field), "{error}");
+    }
+}
+
+#[test]
+fn swap_needs_a_limit_of_memory_that_fits() {
+    let limits = read(json!({"memory": {"swap": 8192}})).unwrap();
+    for version in [Version::V1, Version::V2] {
+        for (memory, fits) in [(None, false), (Some(16_384), false), (Some(4096), true)] {
+            let memory = memory.map_or(Limit::Unlimited, Limit::At);
+            let present = Present { memory, ..Present::default() };
+            let compiled = compile(&limits, |_| version, &present);
+            assert_eq!(compiled.is_ok(), fits, "{version} {memory}");
+        }
     }
 }
 
