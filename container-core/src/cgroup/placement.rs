@@ -48,7 +48,11 @@ impl Placement {
     /// running systemd.
     pub fn from_oci(cgroups_path: Option<&Path>, id: &str) -> Result<Self> {
         let Some(path) = cgroups_path.filter(|path| !path.as_os_str().is_empty()) else {
-            let name = format!("container-{id}");
+            // The longest ids leave no room for more in the name of a directory.
+            let name = match id.len() {
+                ..=245 => format!("container-{id}"),
+                _ => id.to_owned(),
+            };
             CgroupPath::root().join(&name)?;
             return Ok(Self::Default(name));
         };

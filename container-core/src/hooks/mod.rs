@@ -15,7 +15,8 @@
 //! | [`Poststart`](HookPoint::Poststart) | after the program was executed | the caller's namespaces | stops and removes the container |
 //! | [`Poststop`](HookPoint::Poststop) | after all has been removed | the caller's namespaces | is a warning |
 //!
-//! Each hook gets the container's state as JSON on standard input. It is made like any other
+//! Each hook gets the container's state as JSON on standard input; in the container's namespaces
+//! the process has the number there that it has inside. It is made like any other
 //! process here, by the tiny init: none of the host program's code runs in it.
 //!
 //! ```

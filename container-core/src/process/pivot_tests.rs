@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{ProcessBuilder, spawn_with};
-use crate::error::{Error, ErrorKind};
+use super::{Process, ProcessBuilder};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Plan;
 use crate::{Mount, NamespaceKind, Namespaces, Rootfs};
 
 fn builder(rootfs: &Path) -> ProcessBuilder {
@@ -25,6 +26,10 @@ fn builder(rootfs: &Path) -> ProcessBuilder {
 
 fn can_run() -> bool {
     testkit::is_root() || testkit::require_unprivileged_userns()
+}
+
+fn spawn_with(plan: &Plan, hook: impl FnOnce(u32) -> Result<()>) -> Result<Process> {
+    super::spawn_with(plan, hook, |_| Ok(()))
 }
 
 #[test]

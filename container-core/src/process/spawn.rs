@@ -25,15 +25,18 @@ use crate::supervisor::Opened;
 /// Makes the process that the plan describes; returns when its program has
 /// been executed, or waits to be started.
 pub(crate) fn spawn(plan: &Plan) -> Result<Process> {
-    spawn_with(plan, |_| Ok(()))
+    spawn_with(plan, |_| Ok(()), |_| Ok(()))
 }
 
 /// Likewise; where the plan stops before the root is switched, `before_pivot`
 /// runs then, with the number of the process, which waits and so keeps it: in
-/// its namespaces hooks are to run. A failure of it ends the process.
+/// its namespaces hooks are to run. `finish` does what still belongs to the
+/// making. A failure of either ends the process, and what the host had given
+/// to it is taken back.
 pub(crate) fn spawn_with(
     plan: &Plan,
     before_pivot: impl FnOnce(u32) -> Result<()>,
+    finish: impl FnOnce(&mut Process) -> Result<()>,
 ) -> Result<Process> {
     let Launched { files, unborn, control, streams, lent, early } = launch(plan)?;
     let first = Some(unborn.pid()).filter(|_| !plan.second_clone);
@@ -67,10 +70,11 @@ pub(crate) fn spawn_with(
         None
     };
     let streams = Streams { ours: streams, terminal, listener: Mutex::new(listener) };
-    let process = Process::new(born, supervisor, streams, waiting);
+    let mut process = Process::new(born, supervisor, streams, waiting);
     if let Some(companions) = &plan.companions {
         process.join(companions)?;
     }
+    finish(&mut process)?;
     lent.keep();
     Ok(process)
 }

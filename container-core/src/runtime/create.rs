@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use super::cgroups;
 use super::directory::{Directory, Lock};
 use super::enter;
-use super::identity::Identity;
-use super::record::{CONFIG_FILE, Record, STATE_FILE};
+use super::identity::{Identity, pid_inside};
+use super::record::{CONFIG_FILE, Record};
 use super::state::{State, Status};
 use super::stored::StoredContainer;
 use crate::cgroup::{Cgroup, OwnedCgroup, Placement};
@@ -16,6 +16,7 @@ use crate::container::ContainerBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{HookPoint, Hooks, run_all, run_past_failures};
 use crate::oci::Bundle;
+use crate::plan::Plan;
 use crate::process::{Process, ProcessBuilder, Stdio, spawn_with, start};
 use crate::terminal::ConsoleSocket;
 
@@ -130,11 +131,21 @@ impl Drop for Claim<'_> {
     }
 }
 
+/// Who lets the program run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Starter {
+    /// Any process of the user, over the socket in the state directory.
+    Anyone,
+    /// The creator itself, at once.
+    Creator,
+}
+
 pub(super) fn create(
     root: &Arc<Directory>,
     id: &str,
     bundle: &Bundle,
     options: &CreateOptions,
+    starter: Starter,
 ) -> Result<StoredContainer> {
     let spec = bundle.spec();
     let hooks = spec.hooks().as_ref().map_or(Ok(Hooks::new()), Hooks::from_oci)?;
@@ -146,12 +157,16 @@ pub(super) fn create(
     let builder = describe(bundle, id, options)?;
     // A description that can't be is refused before anything is made.
     builder.plan()?;
+    let console = options.console_socket.as_deref().map(ConsoleSocket::connect).transpose()?;
     let mut record = Record::new(id, bundle)?;
+    record.started = starter == Starter::Creator;
     let placement = cgroups::placement(spec, id)?;
 
     let (mut claim, directory, lock) = claim(root, &record, bundle)?;
-    let made = fill(&directory, builder, &placement, &mut record, &hooks, options);
-    let Made { mut process, terminal, cgroup } = match made {
+    let mut making = Making { directory, record, hooks, options, console, starter };
+    let made = making.make(builder, &placement);
+    let Making { directory, record, hooks, .. } = making;
+    let (mut process, terminal) = match made {
         Ok(made) => made,
         Err(error) => {
             drop((claim, lock));
@@ -160,7 +175,6 @@ pub(super) fn create(
     };
     drop(lock);
     claim.done = true;
-    let _ = cgroup.map(OwnedCgroup::release);
     process.let_live();
     Ok(StoredContainer {
         root: Arc::clone(root),
@@ -190,40 +204,13 @@ fn claim<'a>(
     Ok((claim, directory, lock))
 }
 
-/// What the container consists of, beside its directory; dropping it ends and removes it.
-struct Made {
-    process: Process,
-    terminal: Option<std::fs::File>,
-    cgroup: Option<OwnedCgroup>,
-}
-
-fn fill(
-    directory: &Directory,
-    builder: ContainerBuilder,
-    placement: &Placement,
-    record: &mut Record,
-    hooks: &Hooks,
-    options: &CreateOptions,
-) -> Result<Made> {
-    let cgroup = match options.without_cgroup {
-        true => None,
-        false => cgroups::make(placement, builder.wanted_resources())?,
-    };
-    record.cgroup = cgroup.as_deref().map(Cgroup::record);
-    record.write(directory)?;
-    let (process, terminal) = make_process(builder, directory, cgroup.as_ref(), record, hooks)?;
-    publish(directory, record, options, terminal.as_ref())?;
-    Ok(Made { process, terminal, cgroup })
-}
-
-/// All is undone, which ends the container's life as deletion does: the poststop hooks run if
-/// hooks of the creation did.
+/// All is undone, which ends the container's life as deletion does.
 fn told_of(record: &Record, hooks: &Hooks, error: Error) -> Error {
-    if !matches!(error.kind(), ErrorKind::Hook | ErrorKind::TimedOut) {
+    if hooks.at(HookPoint::Poststop).is_empty() {
         return error;
     }
     let outside = outside(record);
-    let failures = hook_state(record, Status::Stopped)
+    let failures = hook_state(record, Status::Stopped, None)
         .map(|state| run_past_failures(hooks, HookPoint::Poststop, &state, &outside));
     match failures.as_deref() {
         Ok([first, ..]) => error.hint(format!("likewise: {first}")),
@@ -256,37 +243,80 @@ fn describe(bundle: &Bundle, id: &str, options: &CreateOptions) -> Result<Contai
     }))
 }
 
-/// The process, waiting on its socket, and its terminal.
-fn make_process(
-    builder: ContainerBuilder,
-    directory: &Directory,
-    cgroup: Option<&OwnedCgroup>,
-    record: &mut Record,
-    hooks: &Hooks,
-) -> Result<(Process, Option<std::fs::File>)> {
-    let socket = start::listen(&directory.path)?;
-    let mut process = builder.into_process(&record.id)?.wait_on_socket(socket);
-    if let Some(cgroup) = cgroup {
-        process = process.cgroup((**cgroup).clone());
+/// A container on its way.
+struct Making<'a> {
+    directory: Directory,
+    record: Record,
+    hooks: Hooks,
+    options: &'a CreateOptions,
+    console: Option<ConsoleSocket>,
+    starter: Starter,
+}
+
+impl Making<'_> {
+    /// The process, waiting for its start, and its terminal; what fails leaves no process and no
+    /// cgroup.
+    fn make(
+        &mut self,
+        builder: ContainerBuilder,
+        placement: &Placement,
+    ) -> Result<(Process, Option<std::fs::File>)> {
+        let cgroup = match self.options.without_cgroup {
+            true => None,
+            false => cgroups::make(placement, builder.wanted_resources())?,
+        };
+        self.record.cgroup = cgroup.as_deref().map(Cgroup::record);
+        self.record.write(&self.directory)?;
+        let plan = self.plan(builder, cgroup.as_deref())?;
+        self.record.words = plan.start_words();
+        let (told, hooks) = (self.record.clone(), self.hooks.clone());
+        let mut terminal = None;
+        let made = spawn_with(
+            &plan,
+            |pid| run_hooks(told, pid, &hooks),
+            |process| {
+                self.record.process = Some(Identity::of(process.id())?);
+                terminal = process.take_terminal();
+                self.publish(terminal.as_ref())
+            },
+        )?;
+        let _ = cgroup.map(OwnedCgroup::release);
+        Ok((made, terminal))
     }
-    if hooks.run_at_creation() {
-        process = process.stop_before_pivot();
+
+    fn plan(&self, builder: ContainerBuilder, cgroup: Option<&Cgroup>) -> Result<Plan> {
+        let mut process = builder.into_process(&self.record.id)?;
+        process = match self.starter {
+            Starter::Anyone => process.wait_on_socket(start::listen(&self.directory.path)?),
+            Starter::Creator => process.wait_for_start(),
+        };
+        if let Some(cgroup) = cgroup {
+            process = process.cgroup(cgroup.clone());
+        }
+        if self.hooks.run_at_creation() {
+            process = process.stop_before_pivot();
+        }
+        process.plan()
     }
-    let plan = process.plan()?;
-    drop(process);
-    record.words = plan.start_words();
-    let mut made = spawn_with(&plan, |pid| run_hooks(record, pid, hooks))?;
-    record.process = Some(Identity::of(made.id())?);
-    let terminal = made.take_terminal();
-    Ok((made, terminal))
+
+    /// Tells others: the console socket, the state, the pid file.
+    fn publish(&mut self, terminal: Option<&std::fs::File>) -> Result<()> {
+        if let (Some(console), Some(terminal)) = (self.console.take(), terminal) {
+            console.send(terminal, "/dev/ptmx")?;
+        }
+        self.record.write(&self.directory)?;
+        match (&self.options.pid_file, self.record.process) {
+            (Some(path), Some(process)) => write_pid_file(path, process.pid),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The hooks of the creation, while the process waits before the pivot.
-fn run_hooks(record: &Record, pid: u32, hooks: &Hooks) -> Result<()> {
+fn run_hooks(mut record: Record, pid: u32, hooks: &Hooks) -> Result<()> {
     let process = Identity::of(pid)?;
-    let mut record = record.clone();
     record.process = Some(process);
-    let state = hook_state(&record, Status::Creating)?;
+    let state = hook_state(&record, Status::Creating, None)?;
     let outside = outside(&record);
     run_all(hooks, HookPoint::Prestart, &state, &outside)?;
     run_all(hooks, HookPoint::CreateRuntime, &state, &outside)?;
@@ -294,46 +324,31 @@ fn run_hooks(record: &Record, pid: u32, hooks: &Hooks) -> Result<()> {
         return Ok(());
     }
     let inside = ProcessBuilder::new("").enter(enter::enter(process)?);
+    let state = hook_state(&record, Status::Creating, pid_inside(pid))?;
     run_all(hooks, HookPoint::CreateContainer, &state, &inside)
 }
 
-/// What hooks read on standard input.
-pub(super) fn hook_state(record: &Record, status: Status) -> Result<Vec<u8>> {
-    let state = State::new(record, status).to_oci()?;
-    serde_json::to_vec(&state)
+/// What hooks read on standard input; those inside see the number that the process has there.
+pub(super) fn hook_state(record: &Record, status: Status, inside: Option<u32>) -> Result<Vec<u8>> {
+    let mut state = State::new(record, status);
+    state.pid = inside.unwrap_or(state.pid);
+    serde_json::to_vec(&state.to_oci()?)
         .map_err(|error| Error::invalid("describe state", &*record.id, error.to_string()))
-}
-
-/// Tells others: the console socket, the state, the pid file.
-fn publish(
-    directory: &Directory,
-    record: &Record,
-    options: &CreateOptions,
-    terminal: Option<&std::fs::File>,
-) -> Result<()> {
-    if let (Some(path), Some(terminal)) = (&options.console_socket, terminal) {
-        ConsoleSocket::connect(path)?.send(terminal, "/dev/ptmx")?;
-    }
-    record.write(directory)?;
-    debug_assert!(directory.stat(STATE_FILE).is_some());
-    match (&options.pid_file, record.process) {
-        (Some(path), Some(process)) => write_pid_file(path, process.pid),
-        _ => Ok(()),
-    }
 }
 
 /// Written beside and renamed: who waits for the file finds it whole.
 pub(super) fn write_pid_file(path: &Path, pid: u32) -> Result<()> {
     let failed = |step| move |error| Error::os(step, path.to_string_lossy(), error);
-    let name = path.file_name().ok_or_else(|| {
-        Error::invalid("check pid file", path.to_string_lossy(), "it names no file")
-    })?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}", std::process::id()));
-    let temporary = path.with_file_name(temporary);
-    std::fs::write(&temporary, pid.to_string()).map_err(failed("write pid file"))?;
-    std::fs::rename(&temporary, path).map_err(failed("rename pid file")).inspect_err(|_| {
-        let _ = std::fs::remove_file(&temporary);
-    })
+    if path.file_name().is_none() {
+        let reason = "it names no file";
+        return Err(Error::invalid("check pid file", path.to_string_lossy(), reason));
+    }
+    // A short name: that of the file may be as long as can be.
+    let temporary = path.with_file_name(format!(".pid-{}-{pid}", std::process::id()));
+    std::fs::write(&temporary, pid.to_string())
+        .map_err(failed("write pid file"))
+        .and_then(|()| std::fs::rename(&temporary, path).map_err(failed("rename pid file")))
+        .inspect_err(|_| {
+            let _ = std::fs::remove_file(&temporary);
+        })
 }

@@ -72,11 +72,13 @@ impl StoredContainer {
     pub fn exec(&self, process: &ProcessSpec, options: &ExecOptions) -> Result<Process> {
         options.io.check_terminal(process.terminal() == Some(true))?;
         let builder = self.exec_builder(process, options)?;
+        let console = options.io.console_socket.as_deref().map(ConsoleSocket::connect);
+        let console = console.transpose()?;
         let mut made = options.io.apply(builder).spawn()?;
-        if let Some(path) = &options.io.console_socket
+        if let Some(console) = console
             && let Some(terminal) = made.take_terminal()
         {
-            ConsoleSocket::connect(path)?.send(&terminal, "/dev/ptmx")?;
+            console.send(&terminal, "/dev/ptmx")?;
         }
         if let Some(path) = &options.io.pid_file {
             write_pid_file(path, made.id())?;

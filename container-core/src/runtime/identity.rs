@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -99,13 +100,26 @@ fn parse(stat: &str) -> Option<(char, u64)> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    // A first thread that has ended is shown as a zombie while others go on.
+    let state = if state == 'Z' && threads > 1 { 'S' } else { state };
+    Some((state, fields.nth(1)?.parse().ok()?))
 }
 
 /// Tells this boot of the machine from every other.
-pub(super) fn boot_id() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
+pub(super) fn boot_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        text.trim().to_owned()
+    })
+}
+
+/// The number that it has in its own pid namespace (`NSpid`, proc_pid_status(5)).
+pub(super) fn pid_inside(pid: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_whitespace().last()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -117,6 +131,10 @@ mod tests {
         let fields: Vec<String> = (4..53).map(|number: u32| number.to_string()).collect();
         let stat = format!("7 (a) R (b) S {}", fields.join(" "));
         assert_eq!(parse(&stat), Some(('S', 22)));
+        // 20 threads, the first of which has ended; then the last one too.
+        let ended = stat.replace(") S", ") Z");
+        assert_eq!(parse(&ended), Some(('S', 22)));
+        assert_eq!(parse(&ended.replace(" 20 ", " 1 ")), Some(('Z', 22)));
         assert_eq!(parse("7 (x) S 1 2"), None);
         assert_eq!(parse(""), None);
     }

@@ -9,12 +9,13 @@ use super::cgroups;
 use super::create::{hook_state, outside};
 use super::directory::Lock;
 use super::enter;
-use super::identity::Identity;
+use super::identity::{Identity, pid_inside};
 use super::record::{Record, START_SOCKET};
 use super::state::Status;
 use super::stored::StoredContainer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{HookPoint, Hooks, run_all, run_past_failures};
+use crate::oci::Bundle;
 use crate::process::start;
 use crate::seccomp::listener::{SeccompListener, forward, process_state};
 use crate::{cgroup, sys};
@@ -38,23 +39,53 @@ impl StoredContainer {
         let (Status::Created, Some(process)) = (status, record.process) else {
             return Err(self.wrong("start", status, "created"));
         };
-        let hooks = self.hooks()?;
+        let bundle = self.bundle()?;
+        let hooks = hooks_of(&bundle)?;
         if let Err(error) = self.run_start_hooks(&record, &hooks, process) {
             return Err(self.end_after(error, &record, lock));
         }
-        if let Err(error) = self.run_program(&record, process.pid) {
+        if let Err(error) = self.run_program(&record, &bundle, process.pid) {
             let _ = self.kill_process(&record);
             return Err(error);
         }
         record.started = true;
         record.write(&self.directory)?;
         self.directory.unlink(START_SOCKET)?;
+        // The hooks may want to change the container.
+        drop(lock);
+        self.run_poststart(&record, &hooks)
+    }
+
+    /// Runs the program of a container that this process has just created for itself; what fails
+    /// removes it.
+    pub(super) fn start_here(&self, bundle: &Bundle) -> Result<()> {
+        let Some(waiting) = &self.process else {
+            return Err(self.not_running("start"));
+        };
+        let hooks = hooks_of(bundle)?;
+        let record = self.record()?;
+        let process = record.process.ok_or_else(|| self.not_running("start"))?;
+        let started = self.run_start_hooks(&record, &hooks, process).and_then(|()| waiting.start());
+        match started {
+            Ok(()) => self.run_poststart(&record, &hooks),
+            Err(error) => match self.directory.lock() {
+                Ok(lock) => Err(self.end_after(error, &record, lock)),
+                // Somebody deletes it already.
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    fn run_poststart(&self, record: &Record, hooks: &Hooks) -> Result<()> {
         if hooks.at(HookPoint::Poststart).is_empty() {
             return Ok(());
         }
-        let state = hook_state(&record, Status::Running)?;
-        run_all(&hooks, HookPoint::Poststart, &state, &outside(&record))
-            .map_err(|error| self.end_after(error, &record, lock))
+        let state = hook_state(record, Status::Running, None)?;
+        let run = run_all(hooks, HookPoint::Poststart, &state, &outside(record));
+        run.map_err(|error| match self.directory.lock() {
+            Ok(lock) => self.end_after(error, record, lock),
+            Err(_) => error,
+        })
     }
 
     /// Kills and removes it because of this error, which tells what else fails.
@@ -70,23 +101,17 @@ impl StoredContainer {
         }
     }
 
-    fn hooks(&self) -> Result<Hooks> {
-        let bundle = self.bundle()?;
-        bundle.spec().hooks().as_ref().map_or(Ok(Hooks::new()), Hooks::from_oci)
-    }
-
     fn run_start_hooks(&self, record: &Record, hooks: &Hooks, process: Identity) -> Result<()> {
         if hooks.at(HookPoint::StartContainer).is_empty() {
             return Ok(());
         }
         let inside = self.hooks_inside(record, process)?;
-        let state = hook_state(record, Status::Created)?;
+        let state = hook_state(record, Status::Created, pid_inside(process.pid))?;
         run_all(hooks, HookPoint::StartContainer, &state, &inside)
     }
 
     /// Says go, and hands the listener of a filter that notifies to its agent.
-    fn run_program(&self, record: &Record, pid: u32) -> Result<()> {
-        let bundle = self.bundle()?;
+    fn run_program(&self, record: &Record, bundle: &Bundle, pid: u32) -> Result<()> {
         let seccomp = bundle.spec().linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let agent = seccomp.map_or(Ok(None), SeccompListener::from_oci)?;
         let socket = start::connect(&self.directory.path)?;
@@ -105,20 +130,28 @@ impl StoredContainer {
     }
 
     /// Sends a signal by number to its first process, surely this one and no other that got its
-    /// number.
+    /// number. Without a pid namespace of its own its other processes would survive it:
+    /// `SIGKILL` is sent to every process of its cgroup then, also when the first one has ended.
     ///
     /// # Errors
     ///
     /// [`WrongState`](ErrorKind::WrongState) unless it is created, running or paused.
     pub fn kill(&self, signal: i32) -> Result<()> {
         let record = self.record()?;
+        if signal == libc::SIGKILL && record.shares_pids && record.process.is_some() {
+            return self.kill_all(signal);
+        }
+        self.kill_first(&record, signal)
+    }
+
+    fn kill_first(&self, record: &Record, signal: i32) -> Result<()> {
         let living = record.living();
         let sent = living.map_or(Ok(false), |process| process.signal(signal))?;
         if !sent {
             return Err(self.not_running("kill"));
         }
         if signal == libc::SIGKILL {
-            self.thaw_to_die(&record);
+            self.thaw_to_die(record);
         }
         Ok(())
     }
@@ -144,8 +177,11 @@ impl StoredContainer {
     pub fn kill_all(&self, signal: i32) -> Result<()> {
         let record = self.record()?;
         let Some(cgroup) = self.cgroup_of(&record)? else {
-            return self.kill(signal);
+            return self.kill_first(&record, signal);
         };
+        if !cgroup.is_populated()? {
+            return Err(self.not_running("kill"));
+        }
         if signal == libc::SIGKILL {
             return cgroup.kill();
         }
@@ -200,8 +236,8 @@ impl StoredContainer {
         let record = self.record()?;
         match self.status_of(&record) {
             Status::Stopped if record.process.is_some() => {}
-            // Its creator died: it may wait, known to nobody.
-            Status::Stopped => self.kill_process(&record)?,
+            // Its creator died or gave up, as the lock is ours: it may wait, known to nobody.
+            Status::Stopped | Status::Creating => self.kill_process(&record)?,
             Status::Created => self.kill_process(&record)?,
             _ if force => self.kill_process(&record)?,
             status => return Err(self.wrong("delete", status, "stopped")),
@@ -242,27 +278,37 @@ impl StoredContainer {
             (None, None) => {}
         }
         // Before the copy of the spec goes.
-        let hooks = self.hooks().unwrap_or_default();
+        let bundle = self.bundle();
         if let Some(cgroup) = self.cgroup_of(record)? {
             cgroup.kill()?;
             remove_cgroup(&cgroup)?;
         } else if record.cgroup.is_none()
             && record.process.is_none()
-            && let Ok(bundle) = self.bundle()
+            && record.is_of_this_boot()
+            && let Ok(bundle) = &bundle
         {
             cgroups::remove_abandoned(bundle.spec(), &self.id);
         }
-        if let Ok(bundle) = self.bundle() {
+        if let Ok(bundle) = &bundle {
             crate::oci::leave_class(bundle.spec(), &self.id)?;
         }
         self.root.remove_child(&self.id)?;
         drop(lock);
+        let hooks = match bundle.and_then(|bundle| hooks_of(&bundle)) {
+            Ok(hooks) => hooks,
+            // Which hooks there were is not known.
+            Err(error) => return Ok(vec![error]),
+        };
         if hooks.at(HookPoint::Poststop).is_empty() {
             return Ok(Vec::new());
         }
-        let state = hook_state(record, Status::Stopped)?;
+        let state = hook_state(record, Status::Stopped, None)?;
         Ok(run_past_failures(&hooks, HookPoint::Poststop, &state, &outside(record)))
     }
+}
+
+fn hooks_of(bundle: &Bundle) -> Result<Hooks> {
+    bundle.spec().hooks().as_ref().map_or(Ok(Hooks::new()), Hooks::from_oci)
 }
 
 /// With what was made inside of it.

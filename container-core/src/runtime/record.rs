@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use oci_spec::runtime::{Linux, LinuxNamespaceType};
 use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
@@ -38,6 +39,9 @@ pub(super) struct Record {
     pub(super) started: bool,
     #[serde(default)]
     pub(super) annotations: BTreeMap<String, String>,
+    /// Without a pid namespace of its own, its processes outlive the first one.
+    #[serde(default)]
+    pub(super) shares_pids: bool,
     /// Where its cgroup is, in every hierarchy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cgroup: Option<CgroupRecord>,
@@ -57,11 +61,12 @@ impl Record {
             rootfs: bundle.rootfs(),
             created: humantime::format_rfc3339_nanos(std::time::SystemTime::now()).to_string(),
             owner: nix::unistd::geteuid().as_raw(),
-            boot: boot_id(),
+            boot: boot_id().to_owned(),
             creator: Identity::of(std::process::id())?,
             process: None,
             started: false,
             annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            shares_pids: !spec.linux().as_ref().is_some_and(has_pid_namespace),
             cgroup: None,
             words: StartWords::default(),
         })
@@ -81,13 +86,18 @@ impl Record {
             }
             Err(error) => return Err(error),
         };
-        let record: Self =
+        let mut record: Self =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if record.version != VERSION {
             return Err(damaged(format!("of version {}, not {VERSION}", record.version)));
         }
         if record.id != id {
             return Err(damaged(format!("it is that of {:?}", record.id)));
+        }
+        if !record.is_of_this_boot() {
+            // What has their numbers and names now is another's.
+            record.process = None;
+            record.cgroup = None;
         }
         Ok(record)
     }
@@ -104,8 +114,14 @@ impl Record {
         self.boot == boot_id()
     }
 
-    /// Its process, if it was made in this boot and lives.
+    /// Its process, if it lives.
     pub(super) fn living(&self) -> Option<Identity> {
-        self.process.filter(|process| self.is_of_this_boot() && process.lives())
+        self.process.filter(Identity::lives)
     }
+}
+
+/// A new one, that is.
+fn has_pid_namespace(linux: &Linux) -> bool {
+    let mut namespaces = linux.namespaces().iter().flatten();
+    namespaces.any(|it| it.typ() == LinuxNamespaceType::Pid && it.path().is_none())
 }

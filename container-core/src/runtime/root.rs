@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::create::{self, CreateOptions};
+use super::create::{self, CreateOptions, Starter};
 use super::directory::Directory;
 use super::id;
 use super::stored::StoredContainer;
@@ -89,7 +89,25 @@ impl Runtime {
         options: &CreateOptions,
     ) -> Result<StoredContainer> {
         id::check(id)?;
-        create::create(&self.root, id, bundle, options)
+        create::create(&self.root, id, bundle, options, Starter::Anyone)
+    }
+
+    /// Makes a container and runs its program at once; returns when it has been executed. What
+    /// [`create`](Self::create) and [`start`](StoredContainer::start) do, with less in between.
+    ///
+    /// # Errors
+    ///
+    /// Those of both; nothing is left then.
+    pub fn run(
+        &self,
+        id: &str,
+        bundle: &Bundle,
+        options: &CreateOptions,
+    ) -> Result<StoredContainer> {
+        id::check(id)?;
+        let container = create::create(&self.root, id, bundle, options, Starter::Creator)?;
+        container.start_here(bundle)?;
+        Ok(container)
     }
 
     /// The container of this name.

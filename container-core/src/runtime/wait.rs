@@ -30,7 +30,7 @@ impl StoredContainer {
             return process.wait().map(Some);
         }
         let record = self.record()?;
-        let Some(process) = record.process.filter(|_| record.is_of_this_boot()) else {
+        let Some(process) = record.process else {
             return Ok(None);
         };
         let Some(pidfd) = process.open_ended()? else {

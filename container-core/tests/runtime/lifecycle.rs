@@ -1,12 +1,11 @@
 //! From created to deleted, in the order of the specification.
 
-use std::fs;
 use std::path::Path;
 
 use container_core::ErrorKind;
 use container_core::runtime::{CreateOptions, Status};
 
-use crate::support::{Place, await_status, id, ready};
+use crate::support::{Place, await_status, await_text, id, ready};
 
 #[test]
 fn each_state_has_its_operations() {
@@ -25,6 +24,7 @@ fn each_state_has_its_operations() {
     let other = place.runtime.load(&id).unwrap();
     other.start().unwrap();
     await_status(&container, Status::Running);
+    await_text(&place.file("ran"), "ran\n");
     assert_eq!(other.start().unwrap_err().kind(), ErrorKind::WrongState);
     let container = match container.delete(false) {
         Err(error) => {
@@ -33,8 +33,6 @@ fn each_state_has_its_operations() {
         }
         Ok(_) => panic!("a running container was deleted"),
     };
-    assert_eq!(fs::read_to_string(place.file("ran")).unwrap(), "ran\n");
-
     container.kill(libc::SIGKILL).unwrap();
     await_status(&container, Status::Stopped);
     assert_eq!(container.state().unwrap().pid, 0);

@@ -74,3 +74,13 @@ pub(crate) fn await_status(container: &StoredContainer, status: Status) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Waits until a file has this text.
+#[track_caller]
+pub(crate) fn await_text(path: &std::path::Path, text: &str) {
+    let start = Instant::now();
+    while std::fs::read_to_string(path).unwrap_or_default() != text {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", path.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
