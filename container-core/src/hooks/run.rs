@@ -60,23 +60,21 @@ fn run(hook: &Hook, point: HookPoint, state: &[u8], base: &ProcessBuilder) -> Re
     drop(builder);
     let process = spawned.map_err(|error| error.within(&step, &path))?;
     let deadline = hook.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let (status, words) = wait(&process, words, deadline).map_err(failed)?;
-    let Some(status) = status else {
+    let (in_time, words) = wait(&process, words, deadline).map_err(failed)?;
+    if !in_time {
         let reason = format!("killed after {:?}{}", hook.timeout.unwrap_or_default(), said(&words));
         return Err(Error::with(ErrorKind::TimedOut, step, path, reason));
-    };
-    match process.wait()? {
-        ended if ended.success() => Ok(()),
-        ended => {
-            debug_assert_eq!(status, ());
-            let reason = format!("{}{}", shown(ended), said(&words));
-            Err(Error::with(ErrorKind::Hook, step, path, reason))
-        }
     }
+    let status = process.wait()?;
+    if status.success() {
+        return Ok(());
+    }
+    let reason = format!("{}{}", shown(status), said(&words));
+    Err(Error::with(ErrorKind::Hook, step, path, reason))
 }
 
 fn describe(hook: &Hook, base: &ProcessBuilder) -> ProcessBuilder {
-    let mut builder = base.clone().program(hook.path.as_os_str()).exact_environment();
+    let mut builder = base.clone().program(hook.path.as_os_str()).bare_environment();
     let mut arguments = hook.args.iter();
     if let Some(name) = arguments.next() {
         builder = builder.arg0(name);
@@ -97,14 +95,14 @@ fn readable(state: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Waits for the end while reading what it says; `None` if it had to be killed.
+/// Waits for the end while reading what it says; false if it had to be killed.
 ///
 /// Its descendants may live on and hold the pipe: its own end is what counts.
 fn wait(
     process: &Process,
     words: OwnedFd,
     deadline: Option<Instant>,
-) -> io::Result<(Option<()>, Vec<u8>)> {
+) -> io::Result<(bool, Vec<u8>)> {
     let mut words = Words { pipe: Some(File::from(words)), kept: Vec::new() };
     loop {
         let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
@@ -120,12 +118,12 @@ fn wait(
         }
         if ready.first() == Some(&true) {
             words.read_rest()?;
-            return Ok((Some(()), words.kept));
+            return Ok((true, words.kept));
         }
         if left.is_some_and(|left| left.is_zero()) {
             kill_group(process);
             words.read_rest()?;
-            return Ok((None, words.kept));
+            return Ok((false, words.kept));
         }
     }
 }

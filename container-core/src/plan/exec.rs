@@ -31,6 +31,7 @@ pub(super) fn exec(description: &Description, user: Option<&User>) -> Result<Op>
         }
     };
     if let Some(home) = user.and_then(User::home)
+        && !description.bare_environment
         && !variables.iter().any(|(name, _)| name == "HOME")
     {
         variables.push(("HOME".into(), home.into()));

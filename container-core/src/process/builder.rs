@@ -45,6 +45,7 @@ impl ProcessBuilder {
                 arguments: Vec::new(),
                 environment: Vec::new(),
                 exact_environment: false,
+                bare_environment: false,
                 directory: None,
                 make_directory: false,
                 namespaces: Namespaces::none(),
@@ -133,6 +134,13 @@ impl ProcessBuilder {
     pub fn exact_environment(mut self) -> Self {
         self.description.exact_environment = true;
         self
+    }
+
+    /// Likewise, without the user's `HOME` too: nothing but what is given.
+    pub(crate) fn bare_environment(mut self) -> Self {
+        self.description.environment.clear();
+        self.description.bare_environment = true;
+        self.exact_environment()
     }
 
     /// The working directory, absolute, inside the root. `/` where there is a

@@ -63,6 +63,8 @@ pub(crate) struct Description {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// Nothing is added to it but `HOME`.
     pub(crate) exact_environment: bool,
+    /// Likewise, and not even the user's `HOME` is added.
+    pub(crate) bare_environment: bool,
     pub(crate) directory: Option<PathBuf>,
     /// It is made in the root where it is missing.
     pub(crate) make_directory: bool,

@@ -136,7 +136,6 @@ impl StoredContainer {
         let mut process = process.clone();
         process.set_terminal(None);
         let mut inside = self.inside(record, living, &process, None)?;
-        inside.description.environment.clear();
         inside.description.directory = None;
         Ok(inside)
     }

@@ -210,10 +210,10 @@ fn a_hook_inside_is_as_confined_as_the_program() {
     let bundle = place.bundle("cat /proc/self/status > /program; sleep 100", |spec| {
         spec["process"]["user"] = json!({ "uid": 7, "gid": 8, "umask": 0o27 });
         spec["process"]["noNewPrivileges"] = json!(true);
-        spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_CORE", "soft": 3, "hard": 5 }]);
+        spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": 33, "hard": 35 }]);
         spec["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
         let script = "cat /proc/self/status > /hook; cat /proc/self/cgroup > /cgroup; \
-                      cat /proc/$$/environ > /environ; ulimit -c > /core";
+                      cat /proc/$$/environ > /environ; ulimit -n > /files";
         spec["hooks"]["startContainer"] =
             json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["A=b", "PATH=/bin"] }]);
     });
@@ -236,5 +236,5 @@ fn a_hook_inside_is_as_confined_as_the_program() {
     let inside = |line: &str| line.contains(&id) || line.ends_with(":/");
     assert!(read("cgroup").lines().any(inside), "{}", read("cgroup"));
     assert_eq!(read("environ"), "A=b\0PATH=/bin\0");
-    assert_eq!(read("core").trim(), "3");
+    assert_eq!(read("files").trim(), "33");
 }
