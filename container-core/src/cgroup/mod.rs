@@ -124,6 +124,7 @@ mod stats;
 mod to_oci;
 mod topology;
 mod values;
+mod watch;
 
 pub use controller::{Controller, Controllers, Version};
 pub use delegation::Delegation;
@@ -141,3 +142,4 @@ pub use stats::{
 };
 pub use topology::{HierarchyMount, Layout};
 pub use values::{CpuMax, IdSet, Limit, shares_from_weight, weight_from_shares};
+pub use watch::{CgroupEvent, Watch};

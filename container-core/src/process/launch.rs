@@ -135,7 +135,9 @@ pub(super) fn launch(plan: &Plan) -> Result<Launched> {
 }
 
 /// In a frozen cgroup the child would stop at birth, and with it the calling
-/// thread, which waits for its exec with all signals blocked.
+/// thread, which waits for its exec with all signals blocked (but SIGKILL). One that is
+/// frozen by somebody between this look and the clone holds the caller until it is thawed: the
+/// kernel has no clone that refuses. A stored container's pause and exec lock each other out.
 fn refuse_frozen(plan: &Plan) -> Result<()> {
     match &plan.host.cgroup {
         Some(cgroup) if cgroup.is_frozen().unwrap_or(false) => {

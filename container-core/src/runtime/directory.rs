@@ -204,6 +204,26 @@ impl Directory {
         }
     }
 
+    /// Keeps a pause and the birth of a process apart: one of the former, or many of the latter.
+    ///
+    /// Not the lock of changes: a hook of the start, which holds that, may execute something.
+    pub(super) fn lock_births(&self, kind: FlockArg) -> Result<Flock<File>> {
+        let path = self.path.to_string_lossy();
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut file = openat(&self.fd, ".", flags, Mode::empty())
+            .map(File::from)
+            .map_err(|error| Error::os("open", path.clone(), error))?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            file = match Flock::lock(file, kind) {
+                Ok(locked) => return Ok(locked),
+                Err((file, Errno::EAGAIN | Errno::EINTR)) if Instant::now() < deadline => file,
+                Err((_, error)) => return Err(Error::os("flock", path, error)),
+            };
+            std::thread::sleep(LOCK_POLL);
+        }
+    }
+
     /// The first lock of a draft, and of a directory that may lack the file.
     pub(super) fn make_lock(&self) -> Result<Lock> {
         self.try_lock(OFlag::O_CREAT)

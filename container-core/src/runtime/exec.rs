@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use nix::fcntl::FlockArg;
 use oci_spec::runtime::Process as ProcessSpec;
 
 use super::create::{CreateOptions, write_pid_file};
@@ -71,10 +72,13 @@ impl StoredContainer {
     /// the description; any failing step.
     pub fn exec(&self, process: &ProcessSpec, options: &ExecOptions) -> Result<Process> {
         options.io.check_terminal(process.terminal() == Some(true))?;
+        // A pause would stop the process between birth and exec, and with it the caller.
+        let births = self.directory.lock_births(FlockArg::LockSharedNonblock)?;
         let builder = self.exec_builder(process, options)?;
         let console = options.io.console_socket.as_deref().map(ConsoleSocket::connect);
         let console = console.transpose()?;
         let mut made = options.io.apply(builder).spawn()?;
+        drop(births);
         if let Some(console) = console
             && let Some(terminal) = made.take_terminal()
         {

@@ -2,7 +2,7 @@
 
 use super::state::Status;
 use super::stored::StoredContainer;
-use crate::cgroup::{Resources, Stats};
+use crate::cgroup::{Resources, Stats, Watch};
 use crate::error::Result;
 
 impl StoredContainer {
@@ -28,6 +28,17 @@ impl StoredContainer {
     pub fn stats(&self) -> Result<Stats> {
         let record = self.record()?;
         self.need_cgroup("statistics", &record)?.stats()
+    }
+
+    /// Tells from now on when it lacks memory, and when its last process ends (cgroup v2).
+    ///
+    /// # Errors
+    ///
+    /// [`WrongState`](crate::ErrorKind::WrongState) without a cgroup; those of
+    /// [`Cgroup::watch`](crate::cgroup::Cgroup::watch).
+    pub fn watch(&self) -> Result<Watch> {
+        let record = self.record()?;
+        self.need_cgroup("watch", &record)?.watch()
     }
 
     /// Changes its limits.

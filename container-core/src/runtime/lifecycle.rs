@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::fcntl::FlockArg;
 use oci_spec::runtime::ContainerState;
 
 use super::cgroups;
@@ -201,6 +202,7 @@ impl StoredContainer {
     /// [`WrongState`](ErrorKind::WrongState) unless it is running, or without a cgroup.
     pub fn pause(&self) -> Result<()> {
         let _lock = self.directory.lock()?;
+        let _births = self.directory.lock_births(FlockArg::LockExclusiveNonblock)?;
         let record = self.record()?;
         match self.status_of(&record) {
             Status::Running | Status::Created => self.need_cgroup("pause", &record)?.freeze(),

@@ -13,3 +13,4 @@ mod privilege;
 mod rare_limits;
 mod support;
 mod tree;
+mod watch;

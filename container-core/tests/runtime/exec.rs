@@ -76,3 +76,39 @@ fn a_paused_container_is_frozen_and_told_so() {
     // Also when it is paused.
     assert!(container.delete(true).unwrap().is_empty());
 }
+
+/// A process born into a frozen cgroup would hold up the thread that makes it.
+#[test]
+fn pauses_and_births_keep_out_of_each_others_way() {
+    if !testkit::require_root() {
+        return;
+    }
+    let place = Place::new();
+    let container = place.create(&id("births"), "sleep 100");
+    container.start().unwrap();
+    let (mut born, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        let pauses = scope.spawn(|| {
+            let other = place.runtime.load(container.id()).unwrap();
+            for _ in 0..30 {
+                other.pause().unwrap();
+                other.resume().unwrap();
+            }
+        });
+        while !pauses.is_finished() || born == 0 {
+            match container.exec(&process("true"), &ExecOptions::new()) {
+                Ok(process) => {
+                    born += 1;
+                    drop(process);
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WrongState, "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        pauses.join().unwrap();
+    });
+    println!("{born} born, {refused} refused");
+    assert!(container.delete(true).unwrap().is_empty());
+}

@@ -2,6 +2,7 @@
 
 mod counters;
 mod devices;
+mod json;
 mod pressure;
 
 use std::collections::BTreeMap;
