@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use container_core::ErrorKind;
-use container_core::cgroup::{Controllers, Hierarchy, Layout};
+use container_core::cgroup::{Controllers, Hierarchy, Layout, Placement, Resources};
 
 use crate::support::{Job, group};
 
@@ -94,6 +94,18 @@ fn as_nobody(expected: &str) {
     group.kill().unwrap();
     assert!(job.was_killed());
     group.close().unwrap();
+
+    // A container without a place of its own goes there, on v2 alone, limits or not.
+    let place = |name: &str| Placement::from_oci(None, name).unwrap();
+    let placed = hierarchy.place(&place("one"), &Resources::new()).unwrap().unwrap().owned();
+    assert_eq!(placed.path(), delegation.path_of("container-one").unwrap());
+    assert_eq!(placed.directories().count(), 1);
+    let again = Hierarchy::discover().unwrap().reopen(&placed.record()).unwrap();
+    assert_eq!(again.path(), placed.path());
+    placed.close().unwrap();
+    // One at the top of the tree can't be made; without limits it is gone without.
+    let top = Placement::from_oci(Some("/container-test-never".as_ref()), "x").unwrap();
+    assert!(hierarchy.place(&top, &Resources::new()).unwrap().is_none());
 }
 
 fn assert_refused(hierarchy: &Hierarchy) {
@@ -103,6 +115,11 @@ fn assert_refused(hierarchy: &Hierarchy) {
     let error = hierarchy.delegation().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert!(error.to_string().contains("no delegated cgroup"), "{error}");
+    assert!(error.way_out().is_some_and(|hint| hint.contains("Delegate=yes")), "{error}");
+    let placement = Placement::from_oci(None, "never").unwrap();
+    assert!(hierarchy.place(&placement, &Resources::new()).unwrap().is_none());
+    let error = hierarchy.place(&placement, &Resources::new().pids_max(9)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     assert!(error.way_out().is_some_and(|hint| hint.contains("Delegate=yes")), "{error}");
     let error = hierarchy.create("/cc-test-never", Controllers::NONE).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
