@@ -96,14 +96,14 @@ fn a_terminal_needs_a_taker_and_a_taker_a_terminal() {
     }
     let place = Place::new();
     let wanted = place.bundle("true", with_terminal);
-    let error = place.runtime.create("tty", &wanted, &CreateOptions::new()).unwrap_err();
+    let error = place.runtime.create(&id("tty"), &wanted, &CreateOptions::new()).unwrap_err();
     assert_eq!((error.kind(), error.object()), (ErrorKind::InvalidInput, "process.terminal"));
     let unwanted = place.bundle("true", |_| {});
     let options = CreateOptions::new().console_socket("/nonexistent");
-    let error = place.runtime.create("tty", &unwanted, &options).unwrap_err();
+    let error = place.runtime.create(&id("tty"), &unwanted, &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     // Nobody serves the socket: nothing is made.
-    let error = place.runtime.create("tty", &wanted, &options).unwrap_err();
+    let error = place.runtime.create(&id("tty"), &wanted, &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(place.runtime.list().unwrap().is_empty());
     // The caller itself.

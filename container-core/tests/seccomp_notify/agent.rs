@@ -119,7 +119,7 @@ fn a_container_is_forwarded_at_its_start() {
     let mut builder = Container::builder(root.path())
         .id("notified")
         .command("/bin/sh")
-        .args(["-c", "mkdir /tmp/x; sleep 60"])
+        .args(["-c", "mkdir /tmp/x; : > /tmp/done; sleep 60"])
         .annotation("k", "v")
         .seccomp(filter.compile().unwrap())
         .process(|process| process.seccomp_listener(agent));
@@ -147,6 +147,11 @@ fn a_container_is_forwarded_at_its_start() {
     let other = running.exec("/bin/sh").unwrap().args(["-c", "mkdir /tmp/y"]).spawn().unwrap();
     assert!(other.wait().unwrap().success());
     let other = other.id();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !root.path().join("tmp/done").exists() {
+        assert!(std::time::Instant::now() < end, "the first process goes no further");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     running.signal(libc::SIGKILL).unwrap();
     running.wait().unwrap();
     running.delete().unwrap();
