@@ -46,6 +46,8 @@ pub enum ErrorKind {
     Damaged,
     /// A hook failed.
     Hook,
+    /// A program that part of the work was given to failed, such as criu.
+    Program,
     /// Any other failing system call; see [`Error::raw_os_error`].
     Os,
     /// The tiny init ended or answered in a way that it never should.

@@ -27,6 +27,7 @@ mod status;
 mod tools;
 
 pub(crate) use kernel::version as kernel_version;
+pub(crate) use tools::find as find_program;
 
 use std::fmt;
 

@@ -76,7 +76,7 @@ fn subordinate_ids(euid: u32) -> Facility {
     )
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH");
     let path = path.as_deref().unwrap_or(OsStr::new("/usr/bin:/bin"));
     // System programs are often not in an ordinary user's PATH.

@@ -117,10 +117,10 @@ impl CreateOptions {
 }
 
 /// A directory that is removed again unless the container comes to be.
-struct Claim<'a> {
+pub(super) struct Claim<'a> {
     root: &'a Directory,
     name: String,
-    done: bool,
+    pub(super) done: bool,
 }
 
 impl Drop for Claim<'_> {
@@ -186,7 +186,7 @@ pub(super) fn create(
 }
 
 /// The container's directory: in sight once it is locked and has a state.
-fn claim<'a>(
+pub(super) fn claim<'a>(
     root: &'a Directory,
     record: &Record,
     bundle: &Bundle,

@@ -45,23 +45,31 @@
 //! [runtime.md]: https://github.com/opencontainers/runtime-spec/blob/main/runtime.md
 
 mod cgroups;
+mod checkpoint;
 mod create;
+mod criu;
 mod directory;
 mod enter;
+mod events;
 mod exec;
 mod id;
 mod identity;
 mod inspect;
 mod lifecycle;
 mod record;
+mod restore;
 mod root;
 mod state;
 mod stored;
 mod wait;
 
+pub use checkpoint::CheckpointOptions;
 pub use create::CreateOptions;
+pub use criu::{CriuOptions, ManageCgroups};
+pub use events::{ContainerEvent, Events};
 pub use exec::ExecOptions;
 pub use id::MAX_ID;
+pub use restore::RestoreOptions;
 pub use root::{Entry, Runtime};
 pub use state::{State, Status};
 pub use stored::StoredContainer;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::create::{self, CreateOptions, Starter};
 use super::directory::Directory;
 use super::id;
+use super::restore::{self, RestoreOptions};
 use super::stored::StoredContainer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::oci::Bundle;
@@ -108,6 +109,25 @@ impl Runtime {
         let container = create::create(&self.root, id, bundle, options, Starter::Creator)?;
         container.start_here(bundle)?;
         Ok(container)
+    }
+
+    /// Brings a container back that was [saved](StoredContainer::checkpoint), with the bundle it
+    /// was made from; it runs on where it was. Its process is a child of the next subreaper above
+    /// the caller, or of PID 1. Hooks are not run.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](ErrorKind::Unsupported) without criu in `PATH`;
+    /// [`NotFound`](ErrorKind::NotFound) without images; [`Program`](ErrorKind::Program) with the
+    /// last errors of criu's log. Nothing is left then.
+    pub fn restore(
+        &self,
+        id: &str,
+        bundle: &Bundle,
+        options: &RestoreOptions,
+    ) -> Result<StoredContainer> {
+        id::check(id)?;
+        restore::restore(&self.root, id, bundle, options)
     }
 
     /// The container of this name.

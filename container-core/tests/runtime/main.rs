@@ -1,6 +1,7 @@
 //! Containers that outlive their creator, made and changed by several processes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod checkpoint;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;

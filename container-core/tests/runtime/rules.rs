@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use container_core::ErrorKind;
-use container_core::runtime::{CreateOptions, Runtime, Status};
+use container_core::runtime::{ContainerEvent, CreateOptions, Runtime, Status};
 use serde_json::{Value, json};
 
 use crate::support::{Place, await_status, id, ready};
@@ -312,4 +312,48 @@ fn a_parent_learns_the_status_after_the_end() {
     assert_eq!(other.wait().unwrap().unwrap().code(), Some(6));
     assert_eq!(other.wait().unwrap().unwrap().code(), Some(6));
     assert_eq!(container.wait().unwrap().unwrap().code(), Some(6));
+}
+
+#[test]
+fn lack_of_memory_is_told_before_the_end() {
+    if !testkit::require_root() {
+        return;
+    }
+    let place = Place::new();
+    let bundle = place.bundle("cat /dev/zero > /dev/shm/fill", |spec| {
+        spec["linux"]["resources"]["memory"] = json!({ "limit": 16 << 20 });
+    });
+    let container = place.runtime.create(&id("memory"), &bundle, &CreateOptions::new()).unwrap();
+    let other = place.runtime.load(container.id()).unwrap();
+    let mut events = other.events().unwrap();
+    assert_eq!(events.next(Some(Duration::ZERO)).unwrap(), None);
+    container.start().unwrap();
+    let mut told = Vec::new();
+    while let Some(event) = events.next(Some(Duration::from_secs(20))).unwrap() {
+        told.push(event);
+    }
+    assert_eq!(told.pop(), Some(ContainerEvent::Ended));
+    let out = |event: &ContainerEvent| matches!(event, ContainerEvent::OutOfMemory { .. });
+    assert!(!told.is_empty() && told.iter().all(out), "{told:?}");
+    assert_eq!(events.next(None).unwrap(), None);
+    container.delete(true).unwrap();
+}
+
+#[test]
+fn what_cannot_run_leaves_nothing() {
+    if !ready() {
+        return;
+    }
+    let place = Place::new();
+    let bundle = place.bundle("", |spec| spec["process"]["args"] = json!(["nonesuch"]));
+    let error = place.runtime.run(&id("norun"), &bundle, &CreateOptions::new()).unwrap_err();
+    assert!(error.to_string().contains("nonesuch"), "{error}");
+    assert!(place.runtime.list().unwrap().is_empty());
+    let hook = json!([{ "path": "/bin/sh", "args": ["sh", "-c", "exit 1"] }]);
+    for point in ["startContainer", "poststart"] {
+        let bundle = place.bundle("sleep 100", |spec| spec["hooks"][point] = hook.clone());
+        let error = place.runtime.run(&id("norun"), &bundle, &CreateOptions::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Hook, "{error}");
+        assert!(place.runtime.list().unwrap().is_empty());
+    }
 }
