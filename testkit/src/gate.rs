@@ -13,6 +13,7 @@
 //! | [`require_cgroup1`] | `REQUIRE_CGROUP1` |
 //! | [`require_cgroup2`] | `REQUIRE_CGROUP2` |
 //! | [`require_kernel`] | `REQUIRE_KERNEL` |
+//! | [`require_criu`] | `REQUIRE_CRIU` |
 
 use std::env;
 use std::fs;
@@ -58,6 +59,16 @@ pub fn peer(program: &str) -> Option<PathBuf> {
 #[must_use]
 pub fn require_peer(program: &str) -> bool {
     gate(peer(program).is_some(), "REQUIRE_PEERS", || format!("the program {program} in PATH"))
+}
+
+/// The test saves processes with criu, which each kernel newer than itself may break.
+#[must_use]
+pub fn require_criu() -> bool {
+    let works = || {
+        let check = Command::new(peer("criu")?).arg("check").stdin(Stdio::null()).output();
+        check.ok().filter(|output| output.status.success())
+    };
+    gate(works().is_some(), "REQUIRE_CRIU", || "a criu that works on this kernel".into())
 }
 
 /// The test makes a user namespace with this user's own id mapped.

@@ -26,8 +26,8 @@ mod rootfs;
 mod temp;
 
 pub use gate::{
-    is_root, kernel_version, peer, require_cgroup1, require_cgroup2, require_kernel, require_peer,
-    require_root, require_subids, require_unprivileged_userns,
+    is_root, kernel_version, peer, require_cgroup1, require_cgroup2, require_criu, require_kernel,
+    require_peer, require_root, require_subids, require_unprivileged_userns,
 };
 pub use host::HostState;
 pub use leaks::Leaks;

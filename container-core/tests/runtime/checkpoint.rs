@@ -1,7 +1,6 @@
 //! Saved and brought back by criu, where that works.
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use container_core::runtime::{
@@ -15,18 +14,6 @@ use crate::support::{Place, await_status, id, ready};
 /// Counts in memory, and writes it down: who goes on counting was not started anew.
 const COUNTER: &str = "exec < /dev/null > /log 2>&1; count=0; \
      while :; do count=$((count + 1)); echo $count > /count; sleep 0.05; done";
-
-fn criu_works() -> bool {
-    if !testkit::require_root() || !testkit::require_peer("criu") {
-        return false;
-    }
-    let checked = Command::new("criu").arg("check").output().unwrap();
-    if !checked.status.success() {
-        let text = String::from_utf8_lossy(&checked.stderr);
-        println!("SKIP: criu does not work on this kernel: {}", text.lines().last().unwrap_or(""));
-    }
-    checked.status.success()
-}
 
 fn count(place: &Place) -> u32 {
     fs::read_to_string(place.file("count")).ok().and_then(|it| it.trim().parse().ok()).unwrap_or(0)
@@ -46,7 +33,7 @@ fn await_count(place: &Place, above: u32) -> u32 {
 
 #[test]
 fn a_container_goes_on_where_it_was_saved() {
-    if !criu_works() {
+    if !testkit::require_root() || !testkit::require_criu() {
         return;
     }
     let place = Place::new();
@@ -86,13 +73,19 @@ fn a_container_goes_on_where_it_was_saved() {
 
 #[test]
 fn what_criu_says_is_told_and_the_container_runs_on() {
-    if !testkit::require_root() || !testkit::require_peer("criu") {
+    if !testkit::require_root() {
         return;
     }
     let place = Place::new();
     let container = place.create(&id("told"), "sleep 100");
     let images = place.directory.join("images");
     let options = CheckpointOptions::new(CriuOptions::new(&images).work_directory("/nonesuch"));
+    if testkit::peer("criu").is_none() {
+        let error = container.checkpoint(&options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("criu"), "{error}");
+        return;
+    }
     let error = container.checkpoint(&options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WrongState, "{error}");
     container.start().unwrap();
@@ -105,7 +98,7 @@ fn what_criu_says_is_told_and_the_container_runs_on() {
 
 #[test]
 fn a_restore_that_fails_leaves_nothing() {
-    if !ready() || !testkit::require_peer("criu") {
+    if !ready() || testkit::peer("criu").is_none() {
         return;
     }
     let place = Place::new();
