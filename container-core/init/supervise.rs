@@ -157,12 +157,17 @@ fn split(machine: &mut Machine, index: u32, namespaces: u64) -> Result<(), Errno
         }
         machine.supervision = Config::NONE;
         machine.control.notify(theirs);
+        // The host has to hear of this process before it hears from it.
+        if kernel::read(theirs, &mut [0u8; 1]) != Ok(1) {
+            machine.control.give_up();
+        }
         return Ok(());
     }
     kernel::close(theirs);
     let told = machine.control.send_descriptor(record::FORKED, index, pidfd);
     kernel::close(pidfd);
     machine.control.close();
+    let told = told.and_then(|()| kernel::write_all(ours, &[1]));
     if told.is_err() {
         // Nobody is there to go on with it.
         serve::kill(child, serve::SIGKILL);

@@ -275,15 +275,16 @@ impl Container<Running> {
         self.parts.process.take_terminal()
     }
 
-    /// Sets the size of its terminal, while this value has it; see
-    /// [`Process::resize`](crate::Process::resize).
+    /// Sets the size of its terminal, while this value has it (see
+    /// [`Process::resize`](crate::Process::resize)) or its
+    /// [supervisor](crate::supervisor).
     ///
     /// # Errors
     ///
     /// [`WrongState`](crate::ErrorKind::WrongState) without a terminal, or when
-    /// it was taken.
+    /// it was taken; with a supervisor those of attaching to it.
     pub fn resize(&self, size: WindowSize) -> Result<()> {
-        self.parts.process.resize(size)
+        self.parts.resize(size)
     }
 }
 

@@ -9,7 +9,8 @@ use nix::sys::stat::Mode;
 use crate::cgroup::{Cgroup, OwnedCgroup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::namespace::{Namespace, NamespaceKind};
-use crate::process::{Companions, Description, Enter, Process, ProcessBuilder, Stdio};
+use crate::process::{Companions, Description, Enter, Process, ProcessBuilder, Stdio, WindowSize};
+use crate::supervisor::Attachment;
 
 /// The parts; dropping them kills, reaps and removes, in that order.
 #[derive(Debug)]
@@ -174,6 +175,16 @@ impl Parts {
         self.process.let_live();
         if let Some(cgroup) = self.owned_cgroup.take() {
             let _ = cgroup.release();
+        }
+    }
+
+    /// Whoever has the master sets its size.
+    pub(super) fn resize(&self, size: WindowSize) -> Result<()> {
+        match &self.description.supervision {
+            Some(supervision) if self.description.terminal.is_some() => {
+                Attachment::connect_without_output(&supervision.directory)?.resize(size)
+            }
+            _ => self.process.resize(size),
         }
     }
 

@@ -95,7 +95,7 @@ impl Attachment {
             Error::with(ErrorKind::WrongState, "connect", object, "its supervisor was killed")
         })?;
         let mut attachment = Self { socket: connected, flags: 0, process: 0, supervisor: 0 };
-        let message = attachment.receive()?;
+        let message = attachment.receive(MsgFlags::empty())?.unwrap_or_default();
         let number =
             |at: usize| Some(u32::from_le_bytes(message.get(at..at + 4)?.try_into().ok()?));
         match (message.first(), message.get(1), message.get(2), number(3), number(7)) {
@@ -157,29 +157,24 @@ impl Attachment {
     #[allow(clippy::should_implement_trait)] // an iterator could not fail
     pub fn next(&self) -> Result<Event> {
         loop {
-            let mut message = self.receive()?;
-            let number = |at: usize| message.get(at..);
-            let event = match message.first() {
-                None => Event::Gone,
-                Some(&kind @ (to_client::STDOUT | to_client::STDERR)) => {
-                    let out = kind == to_client::STDOUT;
-                    let stream = if out { Stream::Stdout } else { Stream::Stderr };
-                    message.drain(..1);
-                    Event::Output { stream, bytes: message }
-                }
-                Some(&to_client::LOST) => {
-                    let Some(Ok(count)) = number(1).map(<[u8; 8]>::try_from) else { continue };
-                    Event::Lost(u64::from_le_bytes(count))
-                }
-                Some(&to_client::EXIT) => {
-                    let Some(Ok(status)) = number(1).map(<[u8; 4]>::try_from) else { continue };
-                    Event::Ended(ExitStatus::from_raw(i32::from_le_bytes(status)))
-                }
-                // Of a later version.
-                Some(_) => continue,
-            };
-            return Ok(event);
+            if let Some(event) = event(self.receive(MsgFlags::empty())?.unwrap_or_default()) {
+                return Ok(event);
+            }
         }
+    }
+
+    /// The next event if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Failing to receive.
+    pub fn try_next(&self) -> Result<Option<Event>> {
+        while let Some(message) = self.receive(MsgFlags::MSG_DONTWAIT)? {
+            if let Some(event) = event(message) {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
     }
 
     /// Sends input; waits while the container reads none and its buffers are
@@ -257,18 +252,19 @@ impl Attachment {
     /// Leaves the container to itself; what dropping does.
     pub fn detach(self) {}
 
-    /// One whole message; empty at the end.
-    fn receive(&self) -> Result<Vec<u8>> {
+    /// One whole message; empty at the end, `None` if it would have to wait.
+    fn receive(&self, flags: MsgFlags) -> Result<Option<Vec<u8>>> {
         let mut buffer = vec![0; wire::MAX_MESSAGE];
         loop {
-            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            match recv(self.socket.as_raw_fd(), &mut buffer, flags) {
                 Err(Errno::EINTR) => {}
                 // It ended with something of ours unread.
-                Err(Errno::ECONNRESET) => return Ok(Vec::new()),
+                Err(Errno::ECONNRESET) => return Ok(Some(Vec::new())),
+                Err(Errno::EAGAIN) => return Ok(None),
                 Err(error) => return Err(Error::os("recv", "attach.sock", error)),
                 Ok(length) => {
                     buffer.truncate(length);
-                    return Ok(buffer);
+                    return Ok(Some(buffer));
                 }
             }
         }
@@ -299,6 +295,26 @@ impl AsFd for Attachment {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// What a message says; `None` for one of a later version.
+fn event(mut message: Vec<u8>) -> Option<Event> {
+    let kind = message.first().copied();
+    Some(match (kind, message.get(1..).unwrap_or_default()) {
+        (None, _) => Event::Gone,
+        (Some(kind @ (to_client::STDOUT | to_client::STDERR)), _) => {
+            let out = kind == to_client::STDOUT;
+            let stream = if out { Stream::Stdout } else { Stream::Stderr };
+            message.drain(..1);
+            Event::Output { stream, bytes: message }
+        }
+        (Some(to_client::LOST), count) => Event::Lost(u64::from_le_bytes(count.try_into().ok()?)),
+        (Some(to_client::EXIT), status) => {
+            let status = i32::from_le_bytes(status.try_into().ok()?);
+            Event::Ended(ExitStatus::from_raw(status))
+        }
+        (Some(_), _) => return None,
+    })
 }
 
 fn with_kind(kind: u8, bytes: &[u8]) -> Vec<u8> {

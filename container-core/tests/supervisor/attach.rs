@@ -104,6 +104,9 @@ fn a_terminal_is_resized_and_typed_on_through_the_socket() {
     let attachment = Attachment::connect_with_tail(place.state()).unwrap();
     assert!(attachment.has_terminal() && attachment.has_input());
     expect(&attachment, "11 22\r\n");
+    container.resize(WindowSize { rows: 30, columns: 40 }).unwrap();
+    attachment.write(b"w\r").unwrap();
+    expect(&attachment, "30 40\r\n<w>\r\n");
     attachment.resize(WindowSize { rows: 33, columns: 44 }).unwrap();
     attachment.write(b"x\r").unwrap();
     let seen = expect(&attachment, "<x>\r\n");

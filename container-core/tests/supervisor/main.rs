@@ -6,6 +6,7 @@ mod attach;
 mod creator;
 mod limits;
 mod outlive;
+mod relay;
 mod wrong;
 
 use std::path::{Path, PathBuf};

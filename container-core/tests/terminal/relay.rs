@@ -23,7 +23,7 @@ impl Running {
         let handle = relay.handle();
         let thread = std::thread::spawn(move || {
             let end = relay.run().unwrap();
-            (end, relay.into_master().unwrap())
+            (end, relay.into_master().unwrap().unwrap())
         });
         Self { thread, handle }
     }
