@@ -175,17 +175,43 @@ impl Cgroup {
     /// The pidfd is opened first: should the number have passed to a stranger, either the
     /// stranger is seen to be elsewhere, or the pidfd is that of the dead.
     fn kill_one(&self, pid: u32) -> io::Result<()> {
-        let pidfd = match sys::open_pidfd(pid) {
+        match self.signal_one(pid, libc::SIGKILL) {
             // Before Linux 5.3; a frozen process keeps its number.
             Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => {
-                return Ok(kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?);
+                Ok(kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?)
             }
-            opened => opened?,
-        };
-        if self.holds(&memberships_of(&pid.to_string())) {
-            sys::signal_pidfd(pidfd.as_fd(), libc::SIGKILL)?;
+            other => other.map(drop),
         }
-        Ok(())
+    }
+
+    fn signal_one(&self, pid: u32, signal: i32) -> io::Result<bool> {
+        let pidfd = sys::open_pidfd(pid)?;
+        let inside = self.holds(&memberships_of(&pid.to_string()));
+        if inside {
+            sys::signal_pidfd(pidfd.as_fd(), signal)?;
+        }
+        Ok(inside)
+    }
+
+    /// Sends a signal by number once to every process that is in the cgroup or below it now, and
+    /// surely to no other; returns how many got it. One that is forked meanwhile may be missed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] and others of sending, after all have been tried.
+    pub fn signal(&self, signal: i32) -> Result<usize> {
+        let (mut sent, mut refused) = (0, None);
+        for pid in self.processes_recursive()? {
+            match self.signal_one(pid, signal) {
+                Ok(inside) => sent += usize::from(inside),
+                Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(e) => {
+                    let step = format!("pidfd_send_signal {signal}");
+                    refused = refused.or(Some(Error::os(step, pid.to_string(), e)));
+                }
+            }
+        }
+        refused.map_or(Ok(sent), Err)
     }
 
     /// Everybody inside and below, over all hierarchies; 0 for one without a number here.

@@ -6,8 +6,8 @@
 //! return. The container's handle therefore knows its companions, and reaps
 //! them while it waits; their own handles still get the status.
 
-use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,7 +26,51 @@ pub(crate) struct Companions {
     ended: Epoll,
 }
 
+/// Number and start time of a process.
+type Leader = (u32, u64);
+
+/// Companions whose leader several handles of this process may stand for.
+#[derive(Debug)]
+struct Known {
+    leader: Leader,
+    companions: Weak<Companions>,
+    /// While one of them lives, or is not reaped, whose own handle is gone.
+    kept: Option<Arc<Companions>>,
+}
+
+static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+
 impl Companions {
+    /// Those whose leader has this number and start time, in all of this process.
+    pub(crate) fn of(leader: Leader) -> Result<Arc<Self>> {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain_mut(|one| {
+            one.kept.take_if(|kept| kept.is_empty());
+            one.companions.strong_count() > 0
+        });
+        let found = known.iter().find(|one| one.leader == leader);
+        if let Some(companions) = found.and_then(|one| one.companions.upgrade()) {
+            return Ok(companions);
+        }
+        let fresh = Self::new()?;
+        known.push(Known { leader, companions: Arc::downgrade(&fresh), kept: None });
+        Ok(fresh)
+    }
+
+    /// One of them has lost its handle: whoever waits for the leader has to reap it.
+    pub(super) fn keep(self: &Arc<Self>) {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = known.iter_mut().find(|one| one.companions.as_ptr() == Arc::as_ptr(self));
+        if let Some(own) = own {
+            own.kept = Some(Arc::clone(self));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.reap();
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub(crate) fn new() -> Result<Arc<Self>> {
         let ended = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(|error| Error::os("epoll_create1", "", error))?;
@@ -59,11 +103,20 @@ impl Companions {
     /// Waits until `leader` has ended or the time has passed, reaping
     /// companions meanwhile.
     pub(super) fn wait_for(&self, leader: &Inner, timeout: Option<Duration>) -> Result<()> {
+        self.wait_for_end(leader.as_fd(), timeout).map(drop)
+    }
+
+    /// Likewise of a process that is known by its pidfd only; whether it has ended.
+    pub(crate) fn wait_for_end(
+        &self,
+        leader: BorrowedFd<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
         let deadline = deadline(timeout);
         loop {
             self.reap();
             let mut fds =
-                [leader.as_fd(), self.ended.0.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+                [leader, self.ended.0.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             match poll(&mut fds, poll_timeout(left)) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -71,7 +124,7 @@ impl Companions {
             }
             let ended = fds[0].revents().is_some_and(|events| !events.is_empty());
             if ended || left.is_some_and(|left| left.is_zero()) {
-                return Ok(());
+                return Ok(ended);
             }
         }
     }

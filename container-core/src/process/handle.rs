@@ -150,6 +150,8 @@ pub struct Process {
     waiting: Mutex<Option<Waiting>>,
     /// Of a container: processes executed inside, to be reaped before it ends.
     companions: Option<Arc<Companions>>,
+    /// Those that it is one of itself.
+    among: Option<Arc<Companions>>,
     detached: bool,
 }
 
@@ -162,7 +164,7 @@ impl Process {
     ) -> Self {
         let (Born { pid, pidfd }, waiting) = (born, Mutex::new(waiting));
         let inner = Arc::new(Inner { pid, pidfd, supervisor, status: Mutex::new(None) });
-        Self { inner, streams, waiting, companions: None, detached: false }
+        Self { inner, streams, waiting, companions: None, among: None, detached: false }
     }
 
     /// Makes it the leader of these companions.
@@ -171,8 +173,10 @@ impl Process {
     }
 
     /// Makes it one of them.
-    pub(super) fn join(&self, companions: &Companions) -> Result<()> {
-        companions.add(Arc::clone(&self.inner))
+    pub(super) fn join(&mut self, companions: &Arc<Companions>) -> Result<()> {
+        companions.add(Arc::clone(&self.inner))?;
+        self.among = Some(Arc::clone(companions));
+        Ok(())
     }
 
     /// The process id, as the caller's pid namespace numbers it. It is the
@@ -393,7 +397,13 @@ const DROP_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.detached || self.inner.known().is_some() {
+        if self.inner.known().is_some() {
+            return;
+        }
+        if self.detached {
+            if let Some(companions) = &self.among {
+                companions.keep();
+            }
             return;
         }
         if self.kill().is_ok() {

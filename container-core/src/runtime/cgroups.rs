@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 impl StoredContainer {
     /// Its cgroup; none if it has none, or no more.
     pub(super) fn cgroup_of(&self, record: &Record) -> Result<Option<Cgroup>> {
-        let Some(cgroup) = &record.cgroup else {
+        // One of an earlier boot is gone; what has its name now is another's.
+        let Some(cgroup) = record.cgroup.as_ref().filter(|_| record.is_of_this_boot()) else {
             return Ok(None);
         };
         match Hierarchy::discover()?.reopen(cgroup) {

@@ -1,5 +1,6 @@
 //! Making a container that stays: all of it, or nothing.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -275,7 +276,9 @@ impl Making<'_> {
             &plan,
             |pid| run_hooks(told, pid, &hooks),
             |process| {
-                self.record.process = Some(Identity::of(process.id())?);
+                let identity = Identity::of(process.id())?;
+                self.record.process = Some(identity);
+                process.lead(identity.companions()?);
                 terminal = process.take_terminal();
                 self.publish(terminal.as_ref())
             },
@@ -345,7 +348,8 @@ pub(super) fn write_pid_file(path: &Path, pid: u32) -> Result<()> {
     }
     // A short name: that of the file may be as long as can be.
     let temporary = path.with_file_name(format!(".pid-{}-{pid}", std::process::id()));
-    std::fs::write(&temporary, pid.to_string())
+    std::fs::File::create_new(&temporary)
+        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
         .map_err(failed("write pid file"))
         .and_then(|()| std::fs::rename(&temporary, path).map_err(failed("rename pid file")))
         .inspect_err(|_| {

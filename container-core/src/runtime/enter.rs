@@ -1,22 +1,27 @@
 //! Into the namespaces of a container that is known by its process only.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, stat};
 
 use super::identity::Identity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::namespace::NamespaceKind;
-use crate::process::{Companions, Enter};
+use crate::process::Enter;
 
 /// Every namespace of the process that is not the caller's own.
 pub(super) fn enter(process: Identity) -> Result<Enter> {
     let pid = process.pid;
     let pidfd = process.open()?.ok_or_else(|| ended(pid))?;
-    let kinds: Vec<NamespaceKind> =
-        NamespaceKind::ALL.into_iter().filter(|kind| differs(pid, *kind)).collect();
+    let mut kinds = Vec::new();
+    for kind in NamespaceKind::ALL {
+        if differs(pid, kind)? {
+            kinds.push(kind);
+        }
+    }
     let root = open_root(pid)?;
     let groups = std::fs::read_to_string(format!("/proc/{pid}/setgroups")).unwrap_or_default();
     let enter = Enter {
@@ -24,7 +29,7 @@ pub(super) fn enter(process: Identity) -> Result<Enter> {
         groups_denied: groups.trim() == "deny",
         has_root: has_root(pid, "uid_map") && has_root(pid, "gid_map"),
         root: Some(Arc::new(root)),
-        companions: Companions::new()?,
+        companions: process.companions()?,
         pidfd: Arc::new(pidfd),
     };
     // What was read by number was that process's if it lives still.
@@ -35,17 +40,19 @@ fn ended(pid: u32) -> Error {
     Error::with(ErrorKind::WrongState, "enter", pid.to_string(), "the container has ended")
 }
 
-fn differs(pid: u32, kind: NamespaceKind) -> bool {
-    // Of the pid and time namespaces, those that its children are born into: an init is born
-    // into them itself.
+/// Whether it has another namespace of this kind than the caller. One that the caller may not look
+/// at is an error, and not passed over: what is executed would stay outside.
+fn differs(pid: u32, kind: NamespaceKind) -> Result<bool> {
     let of = |pid: &str| {
-        stat(format!("/proc/{pid}/ns/{}", kind.name()).as_str())
-            .map(|found| (found.st_dev, found.st_ino))
+        let path = format!("/proc/{pid}/ns/{}", kind.name());
+        match stat(path.as_str()) {
+            Ok(found) => Ok(Some((found.st_dev, found.st_ino))),
+            // The kernel lacks the kind.
+            Err(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(Error::os("stat", path, error)),
+        }
     };
-    match (of(&pid.to_string()), of("self")) {
-        (Ok(theirs), Ok(ours)) => theirs != ours,
-        _ => false,
-    }
+    Ok(of(&pid.to_string())? != of("self")?)
 }
 
 fn open_root(pid: u32) -> Result<OwnedFd> {
@@ -58,23 +65,4 @@ fn open_root(pid: u32) -> Result<OwnedFd> {
 fn has_root(pid: u32, map: &str) -> bool {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{map}"));
     text.is_ok_and(|text| text.lines().any(|line| line.split_whitespace().next() == Some("0")))
-}
-
-/// Waits for its end; whether it came in time.
-pub(super) fn wait_end(pidfd: &OwnedFd, limit: Option<std::time::Duration>) -> Result<bool> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let deadline = limit.and_then(|limit| std::time::Instant::now().checked_add(limit));
-    loop {
-        let left = deadline.map(|end| end.saturating_duration_since(std::time::Instant::now()));
-        let timeout = left.map_or(PollTimeout::NONE, |left| {
-            PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], timeout) {
-            Err(nix::errno::Errno::EINTR) => {}
-            Err(error) => return Err(Error::os("poll", "pidfd", error)),
-            Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(false),
-            Ok(0) => {}
-            Ok(_) => return Ok(true),
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Another process inside a running container.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::fcntl::FlockArg;
 use oci_spec::runtime::Process as ProcessSpec;
@@ -17,6 +18,9 @@ use crate::process::{Process, ProcessBuilder};
 use crate::seccomp::Filter;
 use crate::seccomp::listener::SeccompListener;
 use crate::terminal::ConsoleSocket;
+
+/// How often a paused container is looked at.
+const RESUME_POLL: Duration = Duration::from_millis(10);
 
 /// How a process is executed in a container, beside what its description says.
 #[derive(Debug, Default)]
@@ -52,8 +56,8 @@ impl ExecOptions {
         self
     }
 
-    /// Goes on where the container is paused: the process starts when it is resumed, and the call
-    /// returns then.
+    /// Where the container is paused: waits until it is resumed, without limit, in place of
+    /// refusing.
     pub fn ignore_paused(mut self, on: bool) -> Self {
         self.ignores_paused = on;
         self
@@ -73,7 +77,12 @@ impl StoredContainer {
     pub fn exec(&self, process: &ProcessSpec, options: &ExecOptions) -> Result<Process> {
         options.io.check_terminal(process.terminal() == Some(true))?;
         // A pause would stop the process between birth and exec, and with it the caller.
-        let births = self.directory.lock_births(FlockArg::LockSharedNonblock)?;
+        let mut births = self.directory.lock_births(FlockArg::LockSharedNonblock)?;
+        while options.ignores_paused && self.state()?.status == Status::Paused {
+            drop(births);
+            std::thread::sleep(RESUME_POLL);
+            births = self.directory.lock_births(FlockArg::LockSharedNonblock)?;
+        }
         let builder = self.exec_builder(process, options)?;
         let console = options.io.console_socket.as_deref().map(ConsoleSocket::connect);
         let console = console.transpose()?;
@@ -93,8 +102,7 @@ impl StoredContainer {
     fn exec_builder(&self, process: &ProcessSpec, options: &ExecOptions) -> Result<ProcessBuilder> {
         let record = self.record()?;
         let status = self.status_of(&record);
-        let fits = matches!(status, Status::Created | Status::Running)
-            || status == Status::Paused && options.ignores_paused;
+        let fits = matches!(status, Status::Created | Status::Running);
         let living = record.living().filter(|_| fits);
         let Some(living) = living else {
             return Err(self.wrong("exec", status, "running"));

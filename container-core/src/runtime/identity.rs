@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::process::Companions;
 use crate::sys;
 
 /// A process by number and start time: the kernel gives a number to another process once the
@@ -66,6 +67,11 @@ impl Identity {
         }?
         .parse()
         .ok()
+    }
+
+    /// Those who were executed beside it by this process.
+    pub(super) fn companions(&self) -> Result<Arc<Companions>> {
+        Companions::of((self.pid, self.start_time))
     }
 
     /// Reaps it if it has ended and is a child of the caller.

@@ -9,7 +9,6 @@ use oci_spec::runtime::ContainerState;
 use super::cgroups;
 use super::create::{hook_state, outside};
 use super::directory::Lock;
-use super::enter;
 use super::identity::{Identity, pid_inside};
 use super::record::{Record, START_SOCKET};
 use super::state::Status;
@@ -17,7 +16,7 @@ use super::stored::StoredContainer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{HookPoint, Hooks, run_all, run_past_failures};
 use crate::oci::Bundle;
-use crate::process::start;
+use crate::process::{Companions, start};
 use crate::seccomp::listener::{SeccompListener, forward, process_state};
 use crate::{cgroup, sys};
 
@@ -136,8 +135,10 @@ impl StoredContainer {
     ///
     /// # Errors
     ///
-    /// [`WrongState`](ErrorKind::WrongState) unless it is created, running or paused.
+    /// [`WrongState`](ErrorKind::WrongState) unless it is created, running or paused;
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for what is no signal.
     pub fn kill(&self, signal: i32) -> Result<()> {
+        check_signal(signal)?;
         let record = self.record()?;
         if signal == libc::SIGKILL && record.shares_pids && record.process.is_some() {
             return self.kill_all(signal);
@@ -174,8 +175,10 @@ impl StoredContainer {
     ///
     /// # Errors
     ///
-    /// [`WrongState`](ErrorKind::WrongState) if there is nobody left.
+    /// [`WrongState`](ErrorKind::WrongState) if there is nobody left;
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for what is no signal.
     pub fn kill_all(&self, signal: i32) -> Result<()> {
+        check_signal(signal)?;
         let record = self.record()?;
         let Some(cgroup) = self.cgroup_of(&record)? else {
             return self.kill_first(&record, signal);
@@ -186,13 +189,10 @@ impl StoredContainer {
         if signal == libc::SIGKILL {
             return cgroup.kill();
         }
-        let mut sent = false;
-        for pid in cgroup.processes_recursive()? {
-            if let Ok(process) = Identity::of(pid) {
-                sent |= process.signal(signal)?;
-            }
+        match cgroup.signal(signal)? {
+            0 => Err(self.not_running("kill")),
+            _ => Ok(()),
         }
-        if sent { Ok(()) } else { Err(self.not_running("kill")) }
     }
 
     /// Stops every process of it.
@@ -263,10 +263,8 @@ impl StoredContainer {
             return Err(Error::os("pidfd_send_signal", self.id.clone(), error));
         }
         self.thaw_to_die(record);
-        if let Some(process) = &self.process {
-            let _ = process.wait_timeout(KILL_PATIENCE);
-        }
-        if enter::wait_end(&pidfd, Some(KILL_PATIENCE))? {
+        let companions = record.process.map_or_else(Companions::new, |it| it.companions())?;
+        if companions.wait_for_end(pidfd.as_fd(), Some(KILL_PATIENCE))? {
             return Ok(());
         }
         let reason = "it did not end within 10 seconds of SIGKILL";
@@ -306,6 +304,15 @@ impl StoredContainer {
         }
         let state = hook_state(record, Status::Stopped, None)?;
         Ok(run_past_failures(&hooks, HookPoint::Poststop, &state, &outside(record)))
+    }
+}
+
+fn check_signal(signal: i32) -> Result<()> {
+    /// The last of the real-time signals (signal(7)).
+    const LAST: i32 = 64;
+    match signal {
+        0..=LAST => Ok(()),
+        _ => Err(Error::invalid("check signal", signal.to_string(), "out of 0 to 64")),
     }
 }
 

@@ -33,7 +33,9 @@ pub struct Entry {
 }
 
 impl Runtime {
-    /// The runtime whose state lies in this directory, which is made, mode 0700, if it is missing.
+    /// The runtime whose state lies in this directory, which is made, mode 0700, if it is missing;
+    /// an ordinary user's with the sticky bit, by which those who clean `$XDG_RUNTIME_DIR` see that
+    /// it is to stay.
     ///
     /// # Errors
     ///
@@ -42,9 +44,10 @@ impl Runtime {
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
         let root = std::path::absolute(root.as_ref())
             .map_err(|error| Error::os("find root", root.as_ref().to_string_lossy(), error))?;
+        let mode = if nix::unistd::geteuid().is_root() { 0o700 } else { 0o1700 };
         DirBuilder::new()
             .recursive(true)
-            .mode(0o700)
+            .mode(mode)
             .create(&root)
             .map_err(|error| Error::os("mkdir", root.to_string_lossy(), error))?;
         Ok(Self { root: Arc::new(Directory::open(&root)?) })

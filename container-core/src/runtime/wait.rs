@@ -5,7 +5,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::enter;
 use super::stored::StoredContainer;
 use crate::error::Result;
 use crate::sys;
@@ -22,6 +21,10 @@ impl StoredContainer {
     /// kernel and a fast parent, a process of another user, or a container that had ended before
     /// this call.
     ///
+    /// What was executed inside by this process, and has ended, is reaped meanwhile: its handle
+    /// still tells the status. What was executed by another process that does not wait for it
+    /// holds the container up, where that has a pid namespace of its own (pid_namespaces(7)).
+    ///
     /// # Errors
     ///
     /// Those of waiting.
@@ -36,7 +39,7 @@ impl StoredContainer {
         let Some(pidfd) = process.open_ended()? else {
             return Ok(None);
         };
-        enter::wait_end(&pidfd, None)?;
+        process.companions()?.wait_for_end(pidfd.as_fd(), None)?;
         let deadline = Instant::now() + REAP_PATIENCE;
         loop {
             // In this order: between the two it may be reaped.

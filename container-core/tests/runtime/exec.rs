@@ -112,3 +112,78 @@ fn pauses_and_births_keep_out_of_each_others_way() {
     println!("{born} born, {refused} refused");
     assert!(container.delete(true).unwrap().is_empty());
 }
+
+#[test]
+fn waiting_is_not_held_up_by_processes_that_nobody_waits_for() {
+    if !ready() {
+        return;
+    }
+    let place = Place::new();
+    let container = place.create(&id("reaped"), "sleep 0.3; exit 5");
+    container.start().unwrap();
+    // Executed and looked at by other handles of the same process.
+    let executed = place.runtime.load(container.id()).unwrap();
+    let executed = executed.exec(&process("exit 3"), &ExecOptions::new()).unwrap();
+    let detached = place.runtime.load(container.id()).unwrap();
+    detached.exec(&process("exit 4"), &ExecOptions::new()).unwrap().detach();
+    let other = place.runtime.load(container.id()).unwrap();
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(other.wait().unwrap().map(|status| status.code())));
+    let status = finished.recv_timeout(std::time::Duration::from_secs(10)).expect("it hangs");
+    assert_eq!(status, Some(Some(5)));
+    assert_eq!(executed.wait().unwrap().code(), Some(3));
+    await_status(&container, Status::Stopped);
+    container.delete(false).unwrap();
+}
+
+#[test]
+fn who_ignores_the_pause_waits_for_its_end() {
+    if !testkit::require_root() {
+        return;
+    }
+    let place = Place::new();
+    let container = place.create(&id("ignore"), "sleep 100");
+    container.start().unwrap();
+    container.pause().unwrap();
+    let other = place.runtime.load(container.id()).unwrap();
+    let executor = std::thread::spawn(move || {
+        let options = ExecOptions::new().ignore_paused(true);
+        other.exec(&process("exit 6"), &options).unwrap().wait().unwrap()
+    });
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    assert!(!executor.is_finished());
+    container.resume().unwrap();
+    assert_eq!(executor.join().unwrap().code(), Some(6));
+}
+
+#[test]
+fn signals_go_to_all_of_it_and_to_no_one_else() {
+    if !testkit::require_root() {
+        return;
+    }
+    let place = Place::new();
+    let script = "exec 2> /dev/null; trap 'echo >> /one' USR1; (trap 'echo >> /two' USR1; touch() { echo >> $1; }; \
+                  touch /ready2; while :; do sleep 0.05; done) & touch() { echo >> $1; }; \
+                  touch /ready1; while :; do sleep 0.05; done";
+    let container = place.create(&id("all"), script);
+    container.start().unwrap();
+    let await_file = |name: &str| {
+        let start = std::time::Instant::now();
+        while !place.file(name).exists() {
+            assert!(start.elapsed().as_secs() < 10, "{name} does not come");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    await_file("ready1");
+    await_file("ready2");
+    assert_eq!(container.kill(65).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(container.kill_all(-1).unwrap_err().kind(), ErrorKind::InvalidInput);
+    container.kill(libc::SIGUSR1).unwrap();
+    await_file("one");
+    assert!(!place.file("two").exists());
+    container.kill_all(libc::SIGUSR1).unwrap();
+    await_file("two");
+    container.kill_all(libc::SIGKILL).unwrap();
+    await_status(&container, Status::Stopped);
+    assert_eq!(container.kill_all(libc::SIGKILL).unwrap_err().kind(), ErrorKind::WrongState);
+}
