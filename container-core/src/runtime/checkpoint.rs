@@ -1,12 +1,12 @@
 //! Saving a running container to files.
 
 use std::fs::DirBuilder;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::criu::{self, Call, CriuOptions};
-use super::enter;
 use super::state::Status;
 use super::stored::StoredContainer;
 use crate::error::{Error, ErrorKind, Result};
@@ -93,10 +93,8 @@ impl StoredContainer {
         if options.leaves_running || options.pre_dump {
             return Ok(());
         }
-        if let Some(process) = &self.process {
-            let _ = process.wait_timeout(END_PATIENCE);
-        }
-        match enter::wait_end(&pidfd, Some(END_PATIENCE))? {
+        let ended = process.companions()?.wait_for_end(pidfd.as_fd(), Some(END_PATIENCE))?;
+        match ended {
             true => Ok(()),
             false => {
                 let reason = "it has not ended within 10 seconds";
