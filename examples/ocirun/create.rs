@@ -26,11 +26,9 @@ pub(crate) fn run(context: &Context<'_>, run: &Run) -> Result<u8, Failure> {
         options = options.keep_terminal();
     }
     let caught = if run.detach { None } else { Some(Caught::new()?) };
-    let container = made(context, &run.create, options)?;
-    if let Err(error) = container.start() {
-        removed(context, container, true)?;
-        return Err(error.into());
-    }
+    let bundle = bundle::load(context, &run.create.bundle)?;
+    let id = run.create.id.as_deref().unwrap_or_default();
+    let container = context.runtime.run(id, &bundle, &options)?;
     let Some(caught) = caught else { return Ok(0) };
     let same = context.runtime.load(container.id())?;
     let status = attend(

@@ -195,8 +195,8 @@ pub(super) fn claim<'a>(
     let (name, mut directory) = root.make_draft()?;
     let mut claim = Claim { root, name, done: false };
     let lock = directory.make_lock()?;
-    directory.replace(CONFIG_FILE, bundle.to_json().as_bytes())?;
-    record.write(&directory)?;
+    directory.put(CONFIG_FILE, bundle.to_json().as_bytes())?;
+    record.put(&directory)?;
     root.publish(&claim.name, &mut directory, &record.id).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => taken(&record.id),
         _ => error,

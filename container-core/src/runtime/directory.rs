@@ -17,6 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How much of a file is read at most.
 const MAX_FILE: u64 = 32 << 20;
+/// How much most have: read at once.
+const USUAL_FILE: usize = 16 << 10;
 /// How long a lock is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 const LOCK_POLL: Duration = Duration::from_millis(2);
@@ -131,7 +133,7 @@ impl Directory {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = openat(&self.fd, name, flags, Mode::empty())
             .map_err(|error| Error::os("open", path.to_string_lossy(), error))?;
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(USUAL_FILE);
         File::from(file)
             .take(MAX_FILE)
             .read_to_end(&mut bytes)
@@ -158,6 +160,15 @@ impl Directory {
             let _ = self.unlink(&temporary);
         }
         written
+    }
+
+    /// Writes a file into a directory that nobody else sees.
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = || self.path.join(name).to_string_lossy().into_owned();
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let file = openat(&self.fd, name, flags, MODE)
+            .map_err(|error| Error::os("create", path(), error))?;
+        File::from(file).write_all(bytes).map_err(|error| Error::os("write", path(), error))
     }
 
     /// Removes a file; one that is not there is fine.

@@ -63,16 +63,23 @@ impl StoredContainer {
             return Err(self.not_running("start"));
         };
         let hooks = hooks_of(bundle)?;
+        if hooks.is_empty() {
+            return waiting.start().map_err(|error| self.end_unstarted(error));
+        }
         let record = self.record()?;
         let process = record.process.ok_or_else(|| self.not_running("start"))?;
         let started = self.run_start_hooks(&record, &hooks, process).and_then(|()| waiting.start());
         match started {
             Ok(()) => self.run_poststart(&record, &hooks),
-            Err(error) => match self.directory.lock() {
-                Ok(lock) => Err(self.end_after(error, &record, lock)),
-                // Somebody deletes it already.
-                Err(_) => Err(error),
-            },
+            Err(error) => Err(self.end_unstarted(error)),
+        }
+    }
+
+    fn end_unstarted(&self, error: Error) -> Error {
+        match (self.directory.lock(), self.record()) {
+            (Ok(lock), Ok(record)) => self.end_after(error, &record, lock),
+            // Somebody deletes it already.
+            _ => error,
         }
     }
 

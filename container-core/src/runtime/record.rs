@@ -103,11 +103,19 @@ impl Record {
     }
 
     pub(super) fn write(&self, directory: &Directory) -> Result<()> {
-        let mut bytes = serde_json::to_vec(self).map_err(|error| {
-            Error::invalid("write state", directory.path.to_string_lossy(), error.to_string())
-        })?;
+        directory.replace(STATE_FILE, &self.to_json()?)
+    }
+
+    /// What [`write`](Self::write) replaces, for the first time.
+    pub(super) fn put(&self, directory: &Directory) -> Result<()> {
+        directory.put(STATE_FILE, &self.to_json()?)
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec(self)
+            .map_err(|error| Error::invalid("write state", &*self.id, error.to_string()))?;
         bytes.push(b'\n');
-        directory.replace(STATE_FILE, &bytes)
+        Ok(bytes)
     }
 
     pub(super) fn is_of_this_boot(&self) -> bool {
