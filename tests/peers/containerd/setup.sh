@@ -9,9 +9,10 @@ PARENT=/$(basename "${WORK:-none}")
 c() { $CTR "$@"; }
 options() { printf -- '--runtime io.containerd.runc.v2 --runc-binary %s --cgroup %s/%s' \
     "$RUNTIME" "$PARENT" "$CASE"; }
-# In the foreground; gone when it ends.
-# shellcheck disable=SC2046
-run() { in_image --rm -- "$@"; }
+# In the foreground; gone when it ends. It begins late: what ends before ctr has opened its pipes
+# is lost to ctr (its Delete cancels an opening that has not come to its end).
+run() { LATE=1 in_image --rm -- "$@"; }
+late() { printf '%s' 'sleep 0.3; exec "$@"'; }
 # in_image [CTR-OPTION…] -- [MORE-OPTION…] COMMAND…: under this case's name.
 in_image() {
     local before=()
@@ -24,6 +25,7 @@ in_image() {
         before+=("$1")
         shift
     done
+    if [[ -n ${LATE:-} && -n ${1:-} ]]; then set -- sh -c "$(late)" sh "$@"; fi
     # shellcheck disable=SC2046
     c run $(options) "${before[@]}" box "$CASE" "$@"
 }
@@ -33,7 +35,8 @@ running() { [[ $(status) == RUNNING ]]; }
 status() { c task ls | awk -v id="$CASE" '$1 == id {print $3}'; }
 pid_of() { c task ls | awk -v id="$CASE" '$1 == id {print $2}'; }
 # inside COMMAND…: by exec, with an id that is not used twice.
-inside() { c task exec --exec-id "e$RANDOM$RANDOM" "$CASE" "$@"; }
+inside_at_once() { c task exec --exec-id "e$RANDOM$RANDOM" "$CASE" "$@"; }
+inside() { inside_at_once sh -c "$(late)" sh "$@"; }
 
 # cgroup CONTROLLER V1-FILE V2-FILE
 cgroup() {
