@@ -4,5 +4,6 @@
 //! |---|---|
 //! | `hello` | the README's ten lines: a command in a container on any directory |
 //! | `run` | any command there, with its exit status |
+//! | `supervise` | a container that outlives its creator: attach, logs, wait, resize, kill |
 //! | `quickstart` | the whole way: image, layers, overlay, network, cgroup, container, commit |
 //! | `probe` | what this machine can do, and how to get what it can't |

@@ -69,7 +69,11 @@ fn plans() -> Vec<Vec<u8>> {
         .masked_paths(["/proc/kcore"])
         .read_only_paths(["/proc/sys"]);
     let waiting = small().wait_for_start();
-    let builders = [small(), settings, waiting, filtered, notified, mounted, attributes];
+    let state = crate::supervisor::Supervision::new("/nowhere");
+    let log = crate::supervisor::Log::cri("log").rotate(1 << 20, 3);
+    let supervised = small().namespaces(Namespaces::isolated()).supervised(state.log(log));
+    let builders =
+        [small(), settings, waiting, filtered, notified, mounted, attributes, supervised];
     builders.iter().map(|builder| builder.plan().unwrap().bytes).collect()
 }
 

@@ -323,3 +323,62 @@ fn with_kind(kind: u8, bytes: &[u8]) -> Vec<u8> {
     message.extend_from_slice(bytes);
     message
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn messages_are_understood() {
+        let output = |stream, bytes: &[u8]| Event::Output { stream, bytes: bytes.to_vec() };
+        assert_eq!(event(vec![2, b'a', b'b']), Some(output(Stream::Stdout, b"ab")));
+        assert_eq!(event(vec![3]), Some(output(Stream::Stderr, b"")));
+        assert_eq!(event(vec![4, 0, 1, 0, 0, 0, 0, 0, 0]), Some(Event::Lost(256)));
+        assert_eq!(event(vec![5, 0, 3, 0, 0]), Some(Event::Ended(ExitStatus::from_raw(768))));
+        assert_eq!(event(Vec::new()), Some(Event::Gone));
+        for of_a_later_version in [vec![4, 1], vec![5], vec![0], vec![99, 1]] {
+            assert_eq!(event(of_a_later_version), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_is_trouble(message in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let kind = message.first().copied();
+            let event = event(message);
+            prop_assert_eq!(event == Some(Event::Gone), kind.is_none());
+        }
+    }
+
+    /// Something else listens there.
+    #[test]
+    fn what_is_no_supervisor_is_refused() {
+        let dir = testkit::TempDir::new();
+        let listener = socket_path::bind_packets(&dir.join("attach.sock")).unwrap();
+        for (greeting, kind) in [
+            (&b"hello"[..], ErrorKind::WrongState),
+            (&[1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], ErrorKind::WrongState),
+            (&[1, 1, 0, 0, 0, 0, 0], ErrorKind::WrongState),
+            (&[], ErrorKind::NotFound),
+        ] {
+            let fake = std::thread::spawn({
+                let listener = listener.try_clone().unwrap();
+                move || {
+                    let client = nix::sys::socket::accept(listener.as_raw_fd()).unwrap();
+                    let client = crate::sys::adopt(client);
+                    if !greeting.is_empty() {
+                        send(client.as_raw_fd(), greeting, MsgFlags::empty()).unwrap();
+                    }
+                }
+            });
+            let error = Attachment::connect(dir.path()).unwrap_err();
+            assert_eq!(error.kind(), kind, "{greeting:?}: {error}");
+            fake.join().unwrap();
+        }
+        drop(listener);
+        let error = Attachment::connect(dir.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WrongState, "{error}");
+    }
+}

@@ -124,11 +124,15 @@ fn a_creator_killed_at_any_time_leaves_all_or_nothing() {
         return;
     }
     let (mut ran, mut none) = (0, 0);
-    for round in 0..60u64 {
+    let mut round = 0u64;
+    // Later and later, until it has come to be a few times.
+    while ran < 8 {
+        round += 1;
+        assert!(round < 120, "{ran} ran, {none} did not: the times do not cover it");
         let place = Place::new();
         let mut creator = command(&place, "any time", "read line; exit 4").spawn().unwrap();
         wait_for(&mut creator, "there");
-        std::thread::sleep(Duration::from_micros(round * round * 5));
+        std::thread::sleep(Duration::from_micros(round * round * 8));
         creator.kill().unwrap();
         creator.wait().unwrap();
         // A container that was not started ends; one that was goes on.
@@ -152,7 +156,7 @@ fn a_creator_killed_at_any_time_leaves_all_or_nothing() {
         until("nothing is left", || processes_of(&place).is_empty());
     }
     println!("{ran} ran, {none} did not");
-    assert!(ran > 0 && none > 0, "{ran} ran, {none} did not: the times do not cover it");
+    assert!(none > 0, "all {ran} ran: the times do not cover it");
 }
 
 /// Whether it has executed its program.
