@@ -1,8 +1,8 @@
-//! `kill`, `delete`, `update`, `checkpoint`, `restore`.
+//! `kill`, `delete`, `update`.
 
 use container_core::ErrorKind;
 
-use crate::args::{Checkpoint, Delete, Kill, Restore, Update};
+use crate::args::{Delete, Kill, Update};
 use crate::create::removed;
 use crate::{Context, Failure, resources};
 
@@ -32,16 +32,4 @@ pub(crate) fn delete(context: &Context<'_>, delete: &Delete) -> Result<(), Failu
 pub(crate) fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
     let container = context.runtime.load(&update.id)?;
     Ok(container.apply(&resources::describe(update)?)?)
-}
-
-/// Saves its processes.
-pub(crate) fn checkpoint(context: &Context<'_>, checkpoint: &Checkpoint) -> Result<(), Failure> {
-    let container = context.runtime.load(&checkpoint.id)?;
-    let _ = container;
-    Err(Failure::new("checkpoint: not yet"))
-}
-
-/// Brings them back.
-pub(crate) fn restore(_context: &Context<'_>, _restore: &Restore) -> Result<(), Failure> {
-    Err(Failure::new("restore: not yet"))
 }

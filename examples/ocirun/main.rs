@@ -16,6 +16,7 @@ mod args;
 mod bundle;
 mod change;
 mod create;
+mod criu;
 mod exec;
 mod failure;
 mod foreground;
@@ -109,8 +110,8 @@ fn dispatch(context: &Context<'_>, command: Command) -> Result<u8, Failure> {
         Command::Resume(of) => context.runtime.load(&of.id)?.resume()?,
         Command::Update(update) => change::update(context, &update)?,
         Command::Events(events) => usage::events(context, &events)?,
-        Command::Checkpoint(checkpoint) => change::checkpoint(context, &checkpoint)?,
-        Command::Restore(restore) => change::restore(context, &restore)?,
+        Command::Checkpoint(checkpoint) => criu::checkpoint(context, &checkpoint)?,
+        Command::Restore(restore) => return criu::restore(context, &restore),
         Command::Spec(_) | Command::Features => {}
     }
     Ok(0)

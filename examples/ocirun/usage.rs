@@ -1,45 +1,48 @@
-//! `events`: what a container uses, as runc's JSON lines.
+//! `events`: what a container uses and what happens to it, as runc's JSON lines.
 
 use std::time::Instant;
 
-use container_core::cgroup::CgroupEvent;
-use serde_json::{Value, json};
+use container_core::ErrorKind;
+use container_core::runtime::{ContainerEvent, StoredContainer};
+use serde_json::json;
 
 use crate::args::Events;
 use crate::{Context, Failure};
 
-/// Prints statistics once, or at every interval until the container's end; in between, that
-/// memory lacked.
+/// Prints statistics once, or at every interval until the container's end; in between, that its
+/// memory did not suffice.
 pub(crate) fn events(context: &Context<'_>, events: &Events) -> Result<(), Failure> {
     let container = context.runtime.load(&events.id)?;
-    let line = |kind: &str, data: Option<Value>| {
-        let mut line = json!({ "type": kind, "id": events.id });
-        if let Some(data) = data {
-            line["data"] = data;
-        }
-        println!("{line}");
-    };
-    line("stats", Some(container.stats()?.to_runc_json()));
+    print_stats(&container)?;
     if events.stats {
         return Ok(());
     }
-    let mut watch = container.watch()?;
-    let mut next = Instant::now() + events.interval;
+    let mut happening = container.events()?;
     loop {
-        let left = next.saturating_duration_since(Instant::now());
-        match watch.next(Some(left))? {
-            Some(CgroupEvent::OutOfMemory { .. }) => line("oom", None),
-            Some(CgroupEvent::Removed) => return Ok(()),
-            Some(_) => {}
-            None => {
-                let stats = container.stats();
-                // Its accounts may have gone with it meanwhile.
-                if container.state().map_or(true, |state| state.pid == 0) {
-                    return Ok(());
+        let end = Instant::now() + events.interval;
+        while let Some(event) =
+            happening.next(Some(end.saturating_duration_since(Instant::now())))?
+        {
+            match event {
+                ContainerEvent::OutOfMemory { .. } => {
+                    println!("{}", json!({ "type": "oom", "id": container.id() }));
                 }
-                line("stats", Some(stats?.to_runc_json()));
-                next = Instant::now() + events.interval;
+                ContainerEvent::Ended => return Ok(()),
+                _ => {}
             }
         }
+        match print_stats(&container) {
+            // It has just been deleted.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::WrongState) => {
+                return Ok(());
+            }
+            other => other?,
+        }
     }
+}
+
+fn print_stats(container: &StoredContainer) -> Result<(), container_core::Error> {
+    let data = container.stats()?.to_runc_json();
+    println!("{}", json!({ "type": "stats", "id": container.id(), "data": data }));
+    Ok(())
 }
