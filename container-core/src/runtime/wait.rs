@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use super::stored::StoredContainer;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::sys;
 
 /// How long its parent may take to reap it, where nothing else tells the status.
@@ -30,7 +30,11 @@ impl StoredContainer {
     /// Those of waiting.
     pub fn wait(&self) -> Result<Option<ExitStatus>> {
         if let Some(process) = &self.process {
-            return process.wait().map(Some);
+            return match process.wait() {
+                // Reaped by another handle, or by other code of this process.
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                ended => ended.map(Some),
+            };
         }
         let record = self.record()?;
         let Some(process) = record.process else {
